@@ -1,0 +1,324 @@
+#include "cli/talk.h"
+
+enum {
+	CONNECT_TIMEOUT_MS = 30 * 1000,
+	PIECE = 32 << 10,
+	UNSENT_MAX = 256 << 10,
+	TRACE_LINE_MAX = 64 << 10,
+};
+
+/* ---- trace ---- */
+
+static void trace_line(const struct talk *t, char mark, struct str line)
+{
+	double ms = (double)(io_now_us(t->io) - t->began_us) / 1000;
+	fprintf(stderr, "%9.3f %c ", ms, mark);
+	for (size_t i = 0; i < line.len; i++) {
+		unsigned char c = (unsigned char)line.ptr[i];
+		if (c < ' ' && c != '\t') fprintf(stderr, "\\x%02x", c);
+		else fputc(c, stderr);
+	}
+	fputc('\n', stderr);
+}
+
+/* Whole lines of what one side says; '<' the server, '>' we.  */
+static void trace(struct talk *t, char mark, struct str octets)
+{
+	if (!t->trace) return;
+	struct buf *kept = &t->traced[mark == '>'];
+	while (octets.len) {
+		struct str line;
+		bool whole = str_cut(&octets, '\n', &line);
+		if (!buf_add(kept, line)) buf_clear(kept);
+		if (!whole) return;
+		struct str all = buf_str(kept);
+		if (all.len && all.ptr[all.len - 1] == '\r') all.len--;
+		trace_line(t, mark, all);
+		buf_clear(kept);
+	}
+}
+
+static void trace_note(struct talk *t, const char *what)
+{
+	if (t->trace) trace_line(t, '*', str_from_c(what));
+}
+
+/* ---- the end ---- */
+
+/* Free what the connection holds; the letters are their owner's.  */
+static void release(struct talk *t)
+{
+	io_timer_cancel(t->io, &t->timer);
+	io_close(&t->stream);
+	if (t->live) smtp_client_release(&t->client);
+	t->live = false;
+	buf_release(&t->traced[0]);
+	buf_release(&t->traced[1]);
+}
+
+void talk_close(struct talk *t)
+{
+	release(t);
+	t->ended = true;
+}
+
+static void end_with(struct talk *t, struct outcome why)
+{
+	char text[OUTCOME_TEXT_MAX];
+	struct str words = str_head(why.text, sizeof text);
+	if (words.len) memcpy(text, words.ptr, words.len);
+	why.text = str_of(text, words.len);
+	trace_note(t, "closed");
+	release(t);
+	t->ended = true;
+	t->events->over(t, &why);
+}
+
+void talk_end(struct talk *t, struct outcome why) { end_with(t, why); }
+
+static void cannot_connect(struct talk *t, const char *why)
+{
+	char text[OUTCOME_TEXT_MAX];
+	snprintf(text, sizeof text, "connect to %s: %s", t->host, why);
+	trace_note(t, text);
+	end_with(t, outcome_local(OUTCOME_DEFERRED, "4.4.1", str_from_c(text)));
+}
+
+/* ---- letters ---- */
+
+static struct talk_letter **place_of(struct talk *t, const struct talk_letter *letter)
+{
+	return t->letters[0] == letter ? &t->letters[0] : t->letters[1] == letter ? &t->letters[1] : NULL;
+}
+
+void talk_give(struct talk *t, struct talk_letter *letter)
+{
+	struct outcome unfit = smtp_client_fits(&t->client, &letter->transaction);
+	letter->given = 0;
+	letter->wanted = false;
+	letter->began_us = io_now_us(t->io);
+	if (unfit.class != OUTCOME_NONE) {
+		for (uint32_t i = 0; i < letter->transaction.recipient_count; i++) letter->transaction.outcomes[i] = unfit;
+		t->events->done(t, letter);
+		return;
+	}
+	struct talk_letter **place = place_of(t, NULL);
+	ASSERT(place);
+	*place = letter;
+	smtp_client_begin(&t->client, io_now(t->io), &letter->transaction);
+}
+
+static void letter_done(struct talk *t, struct smtp_transaction *transaction)
+{
+	struct talk_letter *letter = CONTAINER_OF(transaction, struct talk_letter, transaction);
+	struct talk_letter **place = place_of(t, letter);
+	if (place) *place = NULL;
+	t->events->done(t, letter);
+}
+
+/* Give content to the core as far as it and the connection take it.  True: something was given.  */
+static bool give_content(struct talk *t)
+{
+	bool moved = false;
+	for (int i = 0; i < 2; i++) {
+		struct talk_letter *l = t->letters[i];
+		while (l && l->wanted && l->given < l->content.len && io_unsent(&t->stream) < UNSENT_MAX) {
+			struct str piece = str_head(str_skip(l->content, l->given), PIECE);
+			if (!smtp_client_content(&t->client, io_now(t->io), piece)) return moved;
+			l->given += piece.len;
+			moved = true;
+		}
+	}
+	return moved;
+}
+
+/* ---- work ---- */
+
+static bool flush(struct talk *t)
+{
+	struct str output = smtp_client_output(&t->client);
+	if (!output.len) return false;
+	trace(t, '>', output);
+	bool sent = io_send(&t->stream, output);
+	smtp_client_sent(&t->client, output.len);
+	if (!sent) smtp_client_lost(&t->client, io_now(t->io), STR("connection lost while sending"));
+	return true;
+}
+
+static void on_event(struct talk *t, const struct smtp_client_event *event)
+{
+	switch (event->type) {
+	case SMTP_CLIENT_EVENT_READY:
+		t->was_ready = true;
+		t->ready_us = (uint32_t)(io_now_us(t->io) - t->began_us);
+		return;
+	case SMTP_CLIENT_EVENT_CONTENT:
+		CONTAINER_OF(event->transaction, struct talk_letter, transaction)->wanted = true;
+		return;
+	case SMTP_CLIENT_EVENT_DONE:
+		letter_done(t, event->transaction);
+		return;
+	case SMTP_CLIENT_EVENT_FAILED:
+		flush(t);
+		end_with(t, event->outcome);
+		return;
+	case SMTP_CLIENT_EVENT_CLOSED:
+		flush(t);
+		end_with(t, (struct outcome){0});
+		return;
+	case SMTP_CLIENT_EVENT_STARTTLS:
+	case SMTP_CLIENT_EVENT_AUTH:
+		UNREACHABLE(); /* config asks for neither */
+	}
+}
+
+static bool take_events(struct talk *t)
+{
+	bool any = false;
+	struct smtp_client_event event;
+	while (!t->ended && smtp_client_next(&t->client, &event)) {
+		any = true;
+		on_event(t, &event);
+	}
+	return any;
+}
+
+/* Offer the owner to give a letter.  True: it did something.  */
+static bool offer(struct talk *t)
+{
+	if (t->ended || !t->was_ready || t->taken_over || !smtp_client_ready(&t->client)) return false;
+	if (!place_of(t, NULL)) return false;
+	const struct talk_letter *before[2] = {t->letters[0], t->letters[1]};
+	enum smtp_client_state state = t->client.state;
+	t->events->ready(t);
+	if (t->ended || t->taken_over) return false;
+	return before[0] != t->letters[0] || before[1] != t->letters[1] || state != t->client.state;
+}
+
+void talk_work(struct talk *t)
+{
+	if (t->busy || t->ended || !t->live) return;
+	t->busy = true;
+	for (bool more = true; more && !t->ended && !t->taken_over;) {
+		more = take_events(t);
+		if (!t->ended) more |= offer(t);
+		if (!t->ended && !t->taken_over) more |= give_content(t);
+		if (!t->ended && !t->taken_over) more |= flush(t);
+	}
+	t->busy = false;
+	if (t->ended || t->taken_over) return;
+	msec deadline = smtp_client_deadline(&t->client);
+	if (deadline == MSEC_NEVER) io_timer_cancel(t->io, &t->timer);
+	else io_timer_set(t->io, &t->timer, deadline);
+}
+
+/* ---- the stream ---- */
+
+static struct talk *talk_of(struct io_stream *s) { return CONTAINER_OF(s, struct talk, stream); }
+
+static void connected(struct io_stream *s, int error)
+{
+	struct talk *t = talk_of(s);
+	io_timer_cancel(t->io, &t->timer);
+	if (error) {
+		cannot_connect(t, strerror(error));
+		return;
+	}
+	t->live = smtp_client_init(&t->client, t->config, io_now(t->io));
+	if (!t->live) {
+		cannot_connect(t, "out of memory");
+		return;
+	}
+	t->connected = true;
+	trace_note(t, t->host);
+	io_read_on(s);
+	talk_work(t);
+}
+
+static void received(struct io_stream *s, struct str octets)
+{
+	struct talk *t = talk_of(s);
+	trace(t, '<', octets);
+	if (t->taken_over) {
+		t->events->raw(t, octets);
+		return;
+	}
+	smtp_client_feed(&t->client, io_now(t->io), octets);
+	talk_work(t);
+}
+
+static void drained(struct io_stream *s) { talk_work(talk_of(s)); }
+
+static void ended(struct io_stream *s, int error)
+{
+	struct talk *t = talk_of(s);
+	struct str why = error ? str_from_c(strerror(error)) : STR("the server has closed the connection");
+	if (t->taken_over) {
+		end_with(t, outcome_local(OUTCOME_DEFERRED, "4.4.2", why));
+		return;
+	}
+	smtp_client_lost(&t->client, io_now(t->io), why);
+	talk_work(t);
+}
+
+static const struct io_stream_events stream_events = {
+	.connected = connected, .received = received, .drained = drained, .ended = ended};
+
+static void fire(struct timer *timer)
+{
+	struct talk *t = CONTAINER_OF(timer, struct talk, timer);
+	if (!t->connected) {
+		cannot_connect(t, t->connect_error ? strerror(t->connect_error) : "timed out");
+		return;
+	}
+	if (t->taken_over) {
+		end_with(t, outcome_local(OUTCOME_DEFERRED, "4.4.2", STR("timed out")));
+		return;
+	}
+	smtp_client_expire(&t->client, io_now(t->io));
+	talk_work(t);
+}
+
+static void name_host(struct talk *t, struct str host, const struct net_address *address)
+{
+	char text[100];
+	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+	net_add(&b, address);
+	if (!host.len || str_eq(host, buf_str(&b)) || address->family == NET_UNIX)
+		snprintf(t->host, sizeof t->host, STR_FMT, STR_ARG(buf_str(&b)));
+	else
+		snprintf(t->host, sizeof t->host, STR_FMT "[" STR_FMT "]", STR_ARG(str_head(host, 200)), STR_ARG(buf_str(&b)));
+	size_t len = strlen(t->host);
+	if (address->family != NET_UNIX) snprintf(t->host + len, sizeof t->host - len, ":%u", address->port);
+}
+
+void talk_begin(struct talk *t, struct str host, const struct net_address *address)
+{
+	struct talk fresh = {.io = t->io, .config = t->config, .events = t->events, .trace = t->trace};
+	*t = fresh;
+	t->timer.fire = fire;
+	t->began_us = io_now_us(t->io);
+	buf_init(&t->traced[0], TRACE_LINE_MAX);
+	buf_init(&t->traced[1], TRACE_LINE_MAX);
+	name_host(t, host, address);
+	t->connect_error = -io_connect(t->io, &t->stream, &stream_events, address, NULL);
+	io_timer_set(t->io, &t->timer, io_now(t->io) + (t->connect_error ? 0 : CONNECT_TIMEOUT_MS));
+}
+
+void talk_quit(struct talk *t)
+{
+	smtp_client_quit(&t->client, io_now(t->io));
+	talk_work(t);
+}
+
+void talk_take_over(struct talk *t)
+{
+	t->taken_over = true;
+	io_timer_set(t->io, &t->timer, io_now(t->io) + MINUTES(5));
+}
+
+void talk_send(struct talk *t, struct str octets)
+{
+	trace(t, '>', octets);
+	if (!io_send(&t->stream, octets)) io_timer_set(t->io, &t->timer, io_now(t->io));
+}

@@ -1,0 +1,403 @@
+/* The verdicts on what a client asks: may they, is there room, is it on disk.  */
+#include "inbound/parts.h"
+#include "mail/trace.h"
+
+enum {
+	RECEIVED_MAX = 100,          /* RFC 5321 6.3: more is a loop */
+	ARENA_BASE = 256 * 1024,     /* an envelope's memory, and */
+	ARENA_RECIPIENT = 2048,      /* for each recipient that may be named */
+};
+
+static const struct smtp_reply no_room = {
+	.code = 452, .enhanced = {4, 3, 1}, .text = STR("Insufficient system resources, try again later")};
+static const struct smtp_reply standard = {.code = 250};
+
+static struct log *session_log(const struct session *s) { return s->inbound->parts.log; }
+
+static void log_client(struct log *log, const struct session *s)
+{
+	char text[80];
+	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+	net_add(&b, &s->peer);
+	log_str(log, "client", buf_str(&b));
+}
+
+/* A refusal: one line, and the reply.  */
+static void refuse(struct session *s, const char *event, struct str address, struct smtp_reply reply)
+{
+	struct log *log = session_log(s);
+	log_begin(log, LOG_INFO, STR_NONE, event);
+	log_client(log, s);
+	log_str(log, "helo", smtp_server_helo(&s->smtp));
+	if (s->transaction) log_str(log, "from", s->transaction->envelope.reverse_path);
+	log_str(log, "address", address);
+	log_i64(log, "code", reply.code);
+	log_str(log, "text", reply.text);
+	log_end(log);
+	smtp_server_answer(&s->smtp, reply);
+}
+
+/* ---- MAIL ---- */
+
+static struct transaction *transaction_new(struct session *s)
+{
+	struct inbound *in = s->inbound;
+	struct transaction *t = pool_take(&in->transaction_pool);
+	if (!t) return NULL;
+	*t = (struct transaction){.inbound = in, .session = s};
+	arena_init(&t->arena, ARENA_BASE + (size_t)s->office->rules.recipients_max * ARENA_RECIPIENT);
+	header_watch_init(&t->header);
+	return t;
+}
+
+static void transaction_free(struct transaction *t)
+{
+	arena_release(&t->arena);
+	pool_give(&t->inbound->transaction_pool, t);
+}
+
+void transaction_end(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	s->transaction = NULL;
+	s->paused = false;
+	if (!t) return;
+	if (t->committing) { /* the commit goes on; see committed() */
+		t->session = NULL;
+		t->inbound->orphans++;
+		return;
+	}
+	if (t->begun) spool_abort(&t->writer);
+	transaction_free(t);
+}
+
+static void on_mail(struct session *s, const struct smtp_event *event)
+{
+	transaction_end(s);
+	struct inbound *in = s->inbound;
+	struct transaction *t = transaction_new(s);
+	if (!t) {
+		smtp_server_answer(&s->smtp, no_room);
+		return;
+	}
+	s->transaction = t;
+	msec wall = io_wall(in->parts.io);
+	struct envelope *e = &t->envelope;
+	e->client = s->peer;
+	e->flags = event->flags | (smtp_server_esmtp(&s->smtp) ? ENVELOPE_ESMTP : 0);
+	e->hold_until = event->hold_until ? event->hold_until : event->hold_for ? wall + event->hold_for : 0;
+	if (!arena_copy(&t->arena, event->path.text, &e->reverse_path) ||
+	    !arena_copy(&t->arena, event->envid, &e->envid) ||
+	    !arena_copy(&t->arena, smtp_server_helo(&s->smtp), &e->helo)) {
+		transaction_end(s);
+		smtp_server_answer(&s->smtp, no_room);
+		return;
+	}
+	smtp_server_answer(&s->smtp, standard);
+}
+
+/* ---- RCPT ---- */
+
+static struct smtp_reply reply_about(struct session *s, uint16_t code, struct enhanced status, struct str address,
+	const char *words)
+{
+	struct buf text;
+	buf_init(&text, 1024);
+	buf_printf(&text, "<" STR_FMT ">: %s", STR_ARG(str_head(address, 400)), words);
+	struct str copy = STR_NONE;
+	bool ok = arena_copy(&s->transaction->arena, buf_str(&text), &copy);
+	buf_release(&text);
+	return ok ? (struct smtp_reply){.code = code, .enhanced = status, .text = copy} : no_room;
+}
+
+static bool add_recipient(struct transaction *t, struct str address, struct str original, struct str orcpt,
+	uint8_t notify)
+{
+	struct envelope *e = &t->envelope;
+	for (uint32_t i = 0; i < e->recipient_count && e->recipient_count <= 64; i++)
+		if (str_eq(e->recipients[i].address, address)) return true; /* once is enough */
+	if (e->recipient_count == t->recipient_room) {
+		uint32_t room = t->recipient_room ? t->recipient_room * 2 : 4;
+		struct recipient *more = arena_alloc(&t->arena, room * sizeof *more);
+		if (!more) return false;
+		if (e->recipient_count) memcpy(more, e->recipients, e->recipient_count * sizeof *more);
+		e->recipients = more;
+		t->recipient_room = room;
+	}
+	struct recipient r = {.notify = notify};
+	if (!arena_copy(&t->arena, address, &r.address)) return false;
+	if (original.len && !arena_copy(&t->arena, original, &r.original)) return false;
+	if (orcpt.len && !arena_copy(&t->arena, orcpt, &r.orcpt)) return false;
+	e->recipients[e->recipient_count++] = r;
+	return true;
+}
+
+/* "postmaster" alone is this host's (RFC 5321 4.5.1), or the first local domain's when the host has no mailboxes.  */
+static struct address complete(struct session *s, const struct address *path)
+{
+	struct address a = *path;
+	if (a.domain.len) return a;
+	const struct inbound_rules *rules = &s->office->rules;
+	struct str domain = rules->hostname;
+	struct map_node *first = map_next(&rules->domains->names, NULL);
+	if (first && !domain_find(rules->domains, domain)) domain = first->key;
+	struct buf text;
+	buf_init(&text, 1024);
+	buf_printf(&text, STR_FMT "@" STR_FMT, STR_ARG(a.local), STR_ARG(domain));
+	struct str copy;
+	if (arena_copy(&s->transaction->arena, buf_str(&text), &copy)) {
+		a.text = copy;
+		a.local = str_head(copy, a.local.len);
+		a.domain = str_skip(copy, a.local.len + 1);
+	}
+	buf_release(&text);
+	return a;
+}
+
+static bool may_relay(const struct session *s)
+{
+	return access_allows(s->office->rules.relay_from, &s->peer);
+}
+
+/* Take what the address stands for; foreign addresses stand for themselves.  Returns the reply.  */
+static struct smtp_reply take_recipient(struct session *s, const struct smtp_event *event, const struct address *a,
+	struct str *to, uint32_t room)
+{
+	struct transaction *t = s->transaction;
+	uint32_t count = 0;
+	switch (domain_expand(s->office->rules.domains, a, room, &t->arena, to, &count)) {
+	case EXPAND_UNKNOWN:
+		return reply_about(s, 550, (struct enhanced){5, 1, 1}, a->text,
+			"Recipient address rejected: User unknown in local recipient table");
+	case EXPAND_FOREIGN:
+		if (!may_relay(s))
+			return reply_about(s, 550, (struct enhanced){5, 7, 1}, a->text, "Relay access denied");
+		to[0] = a->text;
+		count = 1;
+		break;
+	case EXPAND_TOO_MANY:
+		return reply_about(s, 452, (struct enhanced){4, 5, 3}, a->text,
+			"Error: alias leads to too many recipients");
+	case EXPAND_NO_MEMORY:
+		return no_room;
+	case EXPAND_DONE:
+		break;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		struct str original = count == 1 && str_eq(to[i], a->text) ? STR_NONE : a->text;
+		if (!add_recipient(t, to[i], original, event->orcpt, event->notify)) return no_room;
+	}
+	return standard;
+}
+
+static void on_rcpt(struct session *s, const struct smtp_event *event)
+{
+	struct address a = complete(s, &event->path);
+	uint32_t room = s->office->rules.recipients_max;
+	struct str *to = malloc(room * sizeof *to);
+	struct smtp_reply reply = to ? take_recipient(s, event, &a, to, room) : no_room;
+	free(to);
+	if (reply.code == 250)
+		smtp_server_answer(&s->smtp, reply);
+	else
+		refuse(s, "refused", a.text, reply);
+}
+
+/* ---- content ---- */
+
+static void resumed(struct spool_writer *writer)
+{
+	struct transaction *t = CONTAINER_OF(writer, struct transaction, writer);
+	if (!t->session) return;
+	t->session->paused = false;
+	session_work(t->session);
+}
+
+static bool write_received(struct session *s, struct transaction *t)
+{
+	char id[SPOOL_ID_LEN + 1];
+	struct buf field;
+	buf_init(&field, 4096);
+	bool ok = trace_add_received(&field, &t->envelope, s->office->rules.hostname,
+			  spool_id_text(spool_writer_id(&t->writer), id)) &&
+		  spool_write(&t->writer, buf_str(&field)) != SPOOL_REFUSED;
+	buf_release(&field);
+	return ok;
+}
+
+static void on_data(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	t->envelope.created = io_wall(s->inbound->parts.io);
+	int error = spool_begin(s->inbound->parts.spool, &t->writer, resumed);
+	if (error != 0) {
+		refuse(s, "refused", STR_NONE, no_room);
+		return;
+	}
+	t->begun = true;
+	if (!write_received(s, t)) t->refused = true;
+	smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 354});
+}
+
+static void on_chunk(struct session *s, struct str chunk)
+{
+	struct transaction *t = s->transaction;
+	t->envelope.size += chunk.len;
+	header_watch_feed(&t->header, chunk);
+	if (t->refused) return;
+	switch (spool_write(&t->writer, chunk)) {
+	case SPOOL_TAKEN:
+		break;
+	case SPOOL_WAIT:
+		s->paused = true;
+		break;
+	case SPOOL_REFUSED:
+		t->refused = true;
+		break;
+	}
+}
+
+static void log_accepted(const struct transaction *t, struct str id)
+{
+	const struct envelope *e = &t->envelope;
+	struct log *log = t->inbound->parts.log;
+	char client[80];
+	struct buf b = {.ptr = client, .cap = sizeof client, .max = sizeof client};
+	net_add(&b, &e->client);
+	log_begin(log, LOG_INFO, id, "accepted");
+	log_str(log, "from", e->reverse_path);
+	log_i64(log, "recipients", e->recipient_count);
+	log_i64(log, "size", (int64_t)e->size);
+	log_str(log, "client", buf_str(&b));
+	log_str(log, "helo", e->helo);
+	log_str(log, "message-id", header_message_id(&t->header));
+	log_end(log);
+}
+
+static void note_history(const struct transaction *t, uint64_t id)
+{
+	struct history *history = t->inbound->parts.history;
+	if (!history) return;
+	const struct envelope *e = &t->envelope;
+	struct str few[16], *to = few;
+	if (e->recipient_count > ARRAY_LEN(few)) to = calloc(e->recipient_count, sizeof *to);
+	if (!to) return;
+	for (uint32_t i = 0; i < e->recipient_count; i++) to[i] = e->recipients[i].address;
+	char client[80];
+	struct buf b = {.ptr = client, .cap = sizeof client, .max = sizeof client};
+	net_add(&b, &e->client);
+	history_add(history, &(struct history_record){
+		.event = HISTORY_ACCEPTED, .id = id, .wall = e->created, .sender = e->reverse_path,
+		.client = buf_str(&b), .helo = e->helo, .account = e->account, .tls = e->tls,
+		.message_id = header_message_id(&t->header), .size = e->size,
+		.recipients = to, .recipient_count = e->recipient_count});
+	if (to != few) free(to);
+}
+
+/* The message is safe, or it is not: the reply to the final dot.  */
+static void committed(struct spool_op *op, int error)
+{
+	struct transaction *t = CONTAINER_OF(op, struct transaction, committed);
+	struct inbound *in = t->inbound;
+	struct session *s = t->session;
+	char text[SPOOL_ID_LEN + 1];
+	uint64_t number = spool_writer_id(&t->writer);
+	struct str id = spool_id_text(number, text);
+	t->committing = t->begun = false;
+	if (error == 0) {
+		in->stats.accepted++;
+		in->stats.octets += t->envelope.size;
+		log_accepted(t, id);
+		note_history(t, number);
+		queue_accepted(in->parts.queue, spool_committed(&t->writer), &t->envelope,
+			io_now(in->parts.io), io_wall(in->parts.io));
+	}
+	if (!s) { /* the client is gone: it will send the message again */
+		transaction_free(t);
+		in->orphans--;
+		inbound_check_stopped(in);
+		return;
+	}
+	if (error == 0) {
+		s->messages++;
+		smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 250, .enhanced = {2, 0, 0}, .text = id});
+	} else {
+		refuse(s, "refused", STR_NONE, no_room);
+	}
+	session_work(s);
+}
+
+static void on_end(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	if (t->header.received > RECEIVED_MAX - 1) {
+		refuse(s, "refused", STR_NONE,
+			SMTP_REPLY(554, 5, 4, 6, "Error: too many hops: this mail goes round in a loop"));
+		return;
+	}
+	if (t->refused) {
+		refuse(s, "refused", STR_NONE, no_room);
+		return;
+	}
+	if (t->header.eight_bit || s->smtp.body.eight_bit) t->envelope.flags |= ENVELOPE_8BIT;
+	t->committed.done = committed;
+	t->committing = true;
+	spool_commit(&t->writer, &t->envelope, queue_tag(t->envelope.reverse_path), &t->committed);
+}
+
+/* ---- all ---- */
+
+static void on_close(struct session *s, enum smtp_closing why)
+{
+	static const char *const words[] = {
+		[SMTP_CLOSE_ERRORS] = "too many errors", [SMTP_CLOSE_TIMEOUT] = "timeout",
+		[SMTP_CLOSE_PROTOCOL] = "protocol violation"};
+	if (why >= ARRAY_LEN(words) || !words[why]) return;
+	struct log *log = session_log(s);
+	log_begin(log, LOG_INFO, STR_NONE, "disconnected");
+	log_client(log, s);
+	log_str(log, "why", str_from_c(words[why]));
+	log_end(log);
+}
+
+void session_event(struct session *s, const struct smtp_event *event)
+{
+	switch (event->type) {
+	case SMTP_EVENT_HELO:
+		break;
+	case SMTP_EVENT_MAIL:
+		on_mail(s, event);
+		break;
+	case SMTP_EVENT_RCPT:
+		on_rcpt(s, event);
+		break;
+	case SMTP_EVENT_DATA:
+		on_data(s);
+		break;
+	case SMTP_EVENT_CHUNK:
+		on_chunk(s, event->chunk);
+		break;
+	case SMTP_EVENT_END:
+		on_end(s);
+		break;
+	case SMTP_EVENT_ABANDON:
+		if (s->transaction && s->transaction->begun) {
+			spool_abort(&s->transaction->writer);
+			s->transaction->begun = false;
+			s->transaction->refused = true;
+		}
+		s->inbound->stats.refused_messages++;
+		break;
+	case SMTP_EVENT_RESET:
+		transaction_end(s);
+		break;
+	case SMTP_EVENT_STARTTLS:
+	case SMTP_EVENT_AUTH:
+		/* Not offered before TLS is there; the core asks only for what is offered.  */
+		smtp_server_answer(&s->smtp, SMTP_REPLY(454, 4, 7, 0, "Not available"));
+		break;
+	case SMTP_EVENT_CLOSE:
+		on_close(s, event->closing);
+		break;
+	}
+}

@@ -1,0 +1,257 @@
+/* Listeners and the configuration in office; counting and stopping.  */
+#include "inbound/parts.h"
+
+#include <errno.h>
+
+enum { SOCKETS_MAX = 64, SPARE_SESSIONS = 64, SPARE_TRANSACTIONS = 64 };
+
+struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
+{
+	struct inbound *in = calloc(1, sizeof *in);
+	if (!in) return NULL;
+	in->parts = *parts;
+	list_init(&in->sockets);
+	list_init(&in->sessions);
+	connections_init(&in->counts, seed);
+	pool_init(&in->session_pool, sizeof(struct session), SIZE_MAX, SPARE_SESSIONS);
+	pool_init(&in->transaction_pool, sizeof(struct transaction), SIZE_MAX, SPARE_TRANSACTIONS);
+	return in;
+}
+
+/* ---- offices ---- */
+
+void office_leave(struct office *office)
+{
+	if (--office->users > 0) return;
+	if (office->rules.release) office->rules.release(office->rules.owner);
+	free(office->smtp);
+	free(office);
+}
+
+static struct office *office_new(const struct inbound_rules *rules)
+{
+	struct office *office = calloc(1, sizeof *office);
+	struct smtp_server_config *smtp = calloc(rules->listener_count ? rules->listener_count : 1, sizeof *smtp);
+	if (!office || !smtp) {
+		free(office);
+		free(smtp);
+		return NULL;
+	}
+	*office = (struct office){.rules = *rules, .smtp = smtp, .users = 1};
+	for (uint32_t i = 0; i < rules->listener_count; i++) {
+		const struct listener_options *l = &rules->listeners[i];
+		smtp[i] = (struct smtp_server_config){
+			.hostname = rules->hostname,
+			.words = l->words,
+			.data_end = l->data_end,
+			.normalize = l->normalize,
+			.submission = l->submission,
+			.tls_required = l->tls == LISTENER_TLS_REQUIRED,
+			.message_max = rules->message_max,
+			.recipients_max = rules->recipients_max,
+			.errors_max = rules->errors_max,
+			.timeout = rules->timeout,
+		};
+	}
+	return office;
+}
+
+/* ---- listeners ---- */
+
+static void accepted(struct io_listener *listener, const struct io_accepted *accepted)
+{
+	struct socket *socket = CONTAINER_OF(listener, struct socket, listener);
+	struct inbound *in = socket->inbound;
+	in->stats.connections++;
+	switch (connections_enter(&in->counts, &accepted->peer)) {
+	case CONNECTION_WELCOME:
+		session_begin(in, socket, accepted);
+		return;
+	case CONNECTION_TOO_MANY:
+		io_refuse(in->parts.io, accepted, STR("421 4.3.2 Error: too many connections\r\n"));
+		break;
+	case CONNECTION_TOO_MANY_OF_CLIENT:
+		io_refuse(in->parts.io, accepted, STR("421 4.7.0 Error: too many connections from your address\r\n"));
+		break;
+	}
+	if (in->stats.refused_connections++ % 1000) return; /* a flood must not fill the log too */
+	struct log *log = in->parts.log;
+	log_begin(log, LOG_WARN, STR_NONE, "connection-refused");
+	char text[80];
+	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+	net_add(&b, &accepted->peer);
+	log_str(log, "client", buf_str(&b));
+	log_i64(log, "refused", (int64_t)in->stats.refused_connections);
+	log_end(log);
+}
+
+static void starved(struct io_listener *listener, int error)
+{
+	struct socket *socket = CONTAINER_OF(listener, struct socket, listener);
+	struct log *log = socket->inbound->parts.log;
+	log_begin(log, LOG_WARN, STR_NONE, "accept-paused");
+	log_str(log, "why", str_from_c(strerror(error)));
+	log_end(log);
+}
+
+static void socket_close(struct socket *socket)
+{
+	io_listener_close(&socket->listener);
+	list_remove(&socket->link);
+	free(socket);
+}
+
+static struct socket *socket_open(struct inbound *in, const struct net_address *address, int *ret_error)
+{
+	struct socket *socket = calloc(1, sizeof *socket);
+	*ret_error = -ENOMEM;
+	if (!socket) return NULL;
+	list_init(&socket->link);
+	socket->inbound = in;
+	socket->address = *address;
+	socket->listener.accepted = accepted;
+	socket->listener.starved = starved;
+	*ret_error = io_listen(in->parts.io, &socket->listener, address, &socket->bound);
+	if (*ret_error == 0) return socket;
+	free(socket);
+	return NULL;
+}
+
+static struct socket *socket_find(const struct list *sockets, const struct net_address *address)
+{
+	LIST_EACH(sockets, node) {
+		struct socket *socket = CONTAINER_OF(node, struct socket, link);
+		if (socket->address.port == address->port && socket->address.family == address->family &&
+		    net_same_host(&socket->address, address))
+			return socket;
+	}
+	return NULL;
+}
+
+static void explain_bind(struct buf *why, const struct listener_options *l, const struct net_address *address, int error)
+{
+	buf_printf(why, "listen " STR_FMT ": cannot listen on ", STR_ARG(l->name));
+	net_add_port(why, address);
+	buf_printf(why, ": %s", strerror(-error));
+	if (error == -EADDRINUSE)
+		buf_add(why, STR(": another program has this port; stop it, or listen on another one"));
+	if (error == -EACCES)
+		buf_add(why, STR(": ports under 1024 need root, or CAP_NET_BIND_SERVICE"));
+}
+
+/* Open what is not open yet, into `fresh`; note which of the open ones stay.  */
+static bool open_all(struct inbound *in, const struct inbound_rules *rules, struct list *fresh, struct list *kept,
+	struct buf *why)
+{
+	for (uint32_t i = 0; i < rules->listener_count; i++) {
+		const struct listener_options *l = &rules->listeners[i];
+		for (uint32_t j = 0; j < l->bind_count; j++) {
+			int error = 0;
+			struct socket *socket = socket_find(&in->sockets, &l->binds[j]);
+			if (!socket) socket = socket_open(in, &l->binds[j], &error);
+			if (!socket) {
+				explain_bind(why, l, &l->binds[j], error);
+				return false;
+			}
+			bool open_before = !list_empty(&socket->link);
+			list_remove(&socket->link);
+			list_push_back(open_before ? kept : fresh, &socket->link);
+		}
+	}
+	return true;
+}
+
+static void move_all(struct list *from, struct list *to)
+{
+	for (struct list *node; (node = list_pop(from));) list_push_back(to, node);
+}
+
+/* Which listener each socket belongs to under these rules.  */
+static void number_sockets(struct inbound *in, const struct inbound_rules *rules)
+{
+	for (uint32_t i = 0; i < rules->listener_count; i++)
+		for (uint32_t j = 0; j < rules->listeners[i].bind_count; j++) {
+			struct socket *socket = socket_find(&in->sockets, &rules->listeners[i].binds[j]);
+			if (socket) socket->listener_index = i;
+		}
+}
+
+bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, struct buf *ret_why)
+{
+	struct office *office = office_new(rules);
+	if (!office) {
+		buf_add(ret_why, STR("out of memory"));
+		return false;
+	}
+	struct list fresh, kept;
+	list_init(&fresh);
+	list_init(&kept);
+	if (!open_all(in, rules, &fresh, &kept, ret_why)) {
+		while (!list_empty(&fresh)) socket_close(CONTAINER_OF(fresh.next, struct socket, link));
+		move_all(&kept, &in->sockets);
+		free(office->smtp);
+		free(office);
+		return false;
+	}
+	while (!list_empty(&in->sockets)) socket_close(CONTAINER_OF(in->sockets.next, struct socket, link));
+	move_all(&kept, &in->sockets);
+	move_all(&fresh, &in->sockets);
+	number_sockets(in, rules);
+	in->counts.max_total = rules->connections;
+	in->counts.max_client = rules->connections_per_client;
+	struct office *before = in->office;
+	in->office = office;
+	if (before) office_leave(before);
+	return true;
+}
+
+uint32_t inbound_listening(const struct inbound *in, struct net_address *ret, uint32_t max)
+{
+	uint32_t count = 0;
+	LIST_EACH(&in->sockets, node) {
+		if (count == max) break;
+		ret[count++] = CONTAINER_OF(node, struct socket, link)->bound;
+	}
+	return count;
+}
+
+/* ---- the end ---- */
+
+void inbound_check_stopped(struct inbound *in)
+{
+	if (!in->stopping || !in->stopped || in->orphans || !list_empty(&in->sessions)) return;
+	void (*stopped)(void *) = in->stopped;
+	in->stopped = NULL;
+	stopped(in->context);
+}
+
+static void close_sockets(struct inbound *in)
+{
+	while (!list_empty(&in->sockets)) socket_close(CONTAINER_OF(in->sockets.next, struct socket, link));
+}
+
+void inbound_stop(struct inbound *in, void (*stopped)(void *context), void *context)
+{
+	in->stopping = true;
+	in->stopped = stopped;
+	in->context = context;
+	close_sockets(in);
+	LIST_EACH_SAFE(&in->sessions, node) session_shut(CONTAINER_OF(node, struct session, link));
+	inbound_check_stopped(in);
+}
+
+void inbound_free(struct inbound *in)
+{
+	if (!in) return;
+	in->stopped = NULL;
+	close_sockets(in);
+	while (!list_empty(&in->sessions)) session_end(CONTAINER_OF(in->sessions.next, struct session, link));
+	ASSERT(in->orphans == 0);
+	if (in->office) office_leave(in->office);
+	connections_release(&in->counts);
+	pool_release(&in->session_pool);
+	pool_release(&in->transaction_pool);
+	free(in);
+}
+
+void inbound_stats(const struct inbound *in, struct inbound_stats *ret) { *ret = in->stats; }

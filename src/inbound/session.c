@@ -1,0 +1,225 @@
+/* Driver of one SMTP server session: octets between the stream and the core, events to accept.c.  */
+#include "inbound/parts.h"
+
+enum {
+	UNSENT_MAX = 128 * 1024,    /* past it nothing more is read until the peer reads */
+	LINGER_MS = 3000,           /* how long a closed session waits for the peer's FIN */
+};
+
+/* ---- out ---- */
+
+/* Hand the core's output to the stream.  False: the connection is gone (and the session with it).  */
+static bool flush(struct session *s)
+{
+	struct str out = smtp_server_output(&s->smtp);
+	if (out.len == 0) return true;
+	bool sent = io_send(&s->stream, out);
+	smtp_server_sent(&s->smtp, out.len);
+	if (!sent) session_end(s);
+	return sent;
+}
+
+/* Everything is said: FIN, then wait a little for the peer's, so that our last reply is not lost in a reset.  */
+static void linger(struct session *s)
+{
+	if (s->fin && io_unsent(&s->stream) == 0) {
+		session_end(s);
+		return;
+	}
+	s->closing = true;
+	buf_release(&s->input);
+	io_shut(&s->stream);
+	io_read_on(&s->stream);
+	io_timer_set(s->inbound->parts.io, &s->timer, io_now(s->inbound->parts.io) + LINGER_MS);
+}
+
+/* ---- in ---- */
+
+/* Feed octets until all are taken or an event waits.  Returns how many were taken.  */
+static size_t feed(struct session *s, struct str octets)
+{
+	size_t taken = 0;
+	msec now = io_now(s->inbound->parts.io);
+	bool fresh = true;
+	while (!s->closing && (fresh || taken < octets.len)) {
+		fresh = false;
+		size_t n = smtp_server_feed(&s->smtp, now, str_skip(octets, taken));
+		taken += n;
+		struct smtp_event event;
+		bool any = false;
+		while (!s->closing && smtp_server_next(&s->smtp, &event)) {
+			any = true;
+			session_event(s, &event);
+			if (event.type == SMTP_EVENT_CLOSE) s->closing = true;
+		}
+		if (smtp_server_waits(&s->smtp) || (n == 0 && !any)) break;
+	}
+	return taken;
+}
+
+/* The timer may be early: it is moved only when the deadline comes nearer.  */
+static void watch_deadline(struct session *s)
+{
+	msec deadline = smtp_server_deadline(&s->smtp);
+	if (deadline == MSEC_NEVER) return;
+	if (!timer_is_set(&s->timer) || s->timer.node.key > deadline)
+		io_timer_set(s->inbound->parts.io, &s->timer, deadline);
+}
+
+/* Read only what can be worked on.  */
+static void adjust_reading(struct session *s)
+{
+	if (smtp_server_waits(&s->smtp) || s->paused || s->input.len > 0 ||
+	    io_unsent(&s->stream) > UNSENT_MAX)
+		io_read_off(&s->stream);
+	else
+		io_read_on(&s->stream);
+}
+
+/* After feeding: send, close or go on reading.  */
+static void settle(struct session *s)
+{
+	bool close = s->closing;
+	if (!flush(s)) return;
+	bool idle = !smtp_server_waits(&s->smtp) && s->input.len == 0;
+	if (close || (s->fin && idle)) {
+		linger(s);
+		return;
+	}
+	if (s->input.len == 0) buf_release(&s->input);
+	watch_deadline(s);
+	adjust_reading(s);
+}
+
+void session_work(struct session *s)
+{
+	if (s->busy || s->closing) return;
+	s->busy = true;
+	size_t taken = feed(s, buf_str(&s->input));
+	if (s->input.len) buf_consume(&s->input, taken);
+	s->busy = false;
+	settle(s);
+}
+
+static void received(struct io_stream *stream, struct str octets)
+{
+	struct session *s = CONTAINER_OF(stream, struct session, stream);
+	if (s->closing) return;
+	size_t taken = 0;
+	if (s->input.len == 0 && !smtp_server_waits(&s->smtp)) {
+		s->busy = true;
+		taken = feed(s, octets);
+		s->busy = false;
+	}
+	if (!s->closing && taken < octets.len && !buf_add(&s->input, str_skip(octets, taken))) {
+		smtp_server_shut(&s->smtp, SMTP_REPLY(421, 4, 3, 1, "Error: out of memory"));
+		s->closing = true;
+	}
+	settle(s);
+}
+
+static void drained(struct io_stream *stream)
+{
+	struct session *s = CONTAINER_OF(stream, struct session, stream);
+	if (!s->closing)
+		adjust_reading(s);
+	else if (s->fin)
+		session_end(s);
+}
+
+static void ended(struct io_stream *stream, int error)
+{
+	struct session *s = CONTAINER_OF(stream, struct session, stream);
+	s->fin = true;
+	/* A client that has closed its side alone still gets the verdict it waits for.  */
+	if (error == 0 && !s->closing)
+		session_work(s);
+	else
+		session_end(s);
+}
+
+static void connected(struct io_stream *stream, int error)
+{
+	(void)stream, (void)error;
+	UNREACHABLE(); /* only io_connect leads here */
+}
+
+static const struct io_stream_events stream_events = {
+	.connected = connected,
+	.received = received,
+	.drained = drained,
+	.ended = ended,
+};
+
+/* ---- time ---- */
+
+static void timer_fired(struct timer *timer)
+{
+	struct session *s = CONTAINER_OF(timer, struct session, timer);
+	msec now = io_now(s->inbound->parts.io);
+	if (s->closing) {
+		session_end(s);
+		return;
+	}
+	if (smtp_server_deadline(&s->smtp) <= now) {
+		smtp_server_expire(&s->smtp, now);
+		session_work(s);
+		return;
+	}
+	watch_deadline(s);
+}
+
+/* ---- begin and end ---- */
+
+void session_begin(struct inbound *in, struct socket *socket, const struct io_accepted *accepted)
+{
+	struct session *s = pool_take(&in->session_pool);
+	if (!s) {
+		io_refuse(in->parts.io, accepted, STR("421 4.3.2 Error: too many connections\r\n"));
+		connections_leave(&in->counts, &accepted->peer);
+		return;
+	}
+	*s = (struct session){
+		.inbound = in,
+		.office = in->office,
+		.listener = &in->office->rules.listeners[socket->listener_index],
+		.peer = accepted->peer,
+		.timer.fire = timer_fired,
+		.began = io_now(in->parts.io),
+	};
+	if (io_accept(in->parts.io, &s->stream, &stream_events, accepted) != 0) {
+		connections_leave(&in->counts, &accepted->peer);
+		pool_give(&in->session_pool, s);
+		return;
+	}
+	buf_init(&s->input, 1 << 20);
+	in->office->users++;
+	in->stats.sessions++;
+	list_push_back(&in->sessions, &s->link);
+	smtp_server_init(&s->smtp, &in->office->smtp[socket->listener_index]);
+	smtp_server_greet(&s->smtp, s->began, NULL);
+	settle(s);
+}
+
+void session_shut(struct session *s)
+{
+	if (s->closing) return;
+	smtp_server_shut(&s->smtp, SMTP_REPLY(421, 4, 3, 2, "Service shutting down, try again later"));
+	if (!smtp_server_waits(&s->smtp)) session_work(s);
+}
+
+void session_end(struct session *s)
+{
+	struct inbound *in = s->inbound;
+	transaction_end(s);
+	io_timer_cancel(in->parts.io, &s->timer);
+	io_close(&s->stream);
+	smtp_server_release(&s->smtp);
+	buf_release(&s->input);
+	list_remove(&s->link);
+	connections_leave(&in->counts, &s->peer);
+	in->stats.sessions--;
+	office_leave(s->office);
+	pool_give(&in->session_pool, s);
+	inbound_check_stopped(in);
+}

@@ -1,0 +1,77 @@
+/* One outgoing connection and its transactions: shared by session.c (the connection) and flight.c (the mail).  */
+#ifndef OUTBOUND_SESSION_H
+#define OUTBOUND_SESSION_H
+
+#include "mail/recode.h"
+#include "outbound/parts.h"
+
+/* Transactions at once: one waits for the reply to its dot while the next is being sent.  */
+enum { FLIGHTS = 2 };
+
+enum session_state {
+	SESSION_LOOKING_UP,
+	SESSION_CONNECTING,
+	SESSION_GREETING, /* until the reply to EHLO (and TLS, and AUTH) */
+	SESSION_WORKING,
+	SESSION_IDLE,
+	SESSION_QUITTING,
+	SESSION_STATES
+};
+
+/* One transaction under way.  */
+struct flight {
+	struct queue_job *job; /* NULL: this place is free */
+	struct smtp_transaction transaction;
+	struct spool_reader reader;
+	struct arena arena;
+	struct recode *recode; /* 8-bit content for a 7-bit hop; else NULL */
+	struct buf recoded;
+	struct str pending;    /* read, not yet taken by the core; the reader's, or in recoded */
+	uint64_t given;        /* octets of content the core has taken */
+	bool content;          /* the core has asked for content */
+	bool ended;            /* the recoder has written its last */
+};
+
+struct client_session {
+	struct site *site;
+	struct outbound *outbound;
+	enum session_state state;
+	struct list link;      /* in outbound->sessions */
+	struct list idle_link; /* in site->idle, or in none */
+	struct route_lookup lookup;
+	struct connect_race race;
+	struct connection *connection;
+	char helo[256]; /* our name; a new configuration may come while we talk */
+	struct smtp_client_config config;
+	struct smtp_client client;
+	bool client_live;
+	char host[400]; /* "mx1.example.net[192.0.2.1]:25" */
+	uint16_t host_len;
+	struct flight flights[FLIGHTS];
+	struct timer timer;
+	struct outcome trouble; /* why the last target did not serve */
+	char trouble_text[OUTCOME_TEXT_MAX];
+	uint32_t served; /* transactions that were answered */
+	bool busy;       /* inside client_session_work */
+	bool stopping;   /* take nothing new */
+	bool dead;       /* to be freed when no longer busy */
+};
+
+/* session.c */
+void client_session_work(struct client_session *s);
+/* Send the core's output.  False: the connection is lost (the core knows).  */
+bool client_session_flush(struct client_session *s);
+
+/* flight.c */
+bool flights_any(const struct client_session *s);
+/* Take the next job if the core and a place are free for it.  False: there was none.  */
+bool flight_begin(struct client_session *s);
+/* The flight of t: the core wants its content / all its outcomes are there.  */
+void flight_wants_content(struct client_session *s, struct smtp_transaction *t);
+void flight_done(struct client_session *s, struct smtp_transaction *t);
+/* Give content as far as the core and the connection take it.  True when some was given.  */
+bool flight_content(struct client_session *s);
+/* The connection goes: every flight that is left ends with the outcomes it has.  */
+void flights_drop(struct client_session *s);
+
+#endif

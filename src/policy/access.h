@@ -1,0 +1,30 @@
+/* Who may connect, and who may relay.  */
+#ifndef POLICY_ACCESS_H
+#define POLICY_ACCESS_H
+
+#include "base/map.h"
+#include "base/net.h"
+
+struct access_list {
+	const struct net_range *ranges;
+	uint32_t count;
+};
+
+bool access_allows(const struct access_list *list, const struct net_address *client);
+
+/* Connections open, in all and per client (IPv6: per /64).  */
+struct connection_counts {
+	struct map clients;
+	uint32_t total;
+	uint32_t max_total, max_client;
+};
+
+enum connection_verdict { CONNECTION_WELCOME, CONNECTION_TOO_MANY, CONNECTION_TOO_MANY_OF_CLIENT };
+
+void connections_init(struct connection_counts *c, uint64_t seed);
+void connections_release(struct connection_counts *c);
+/* WELCOME counts it; then connections_leave when it ends.  */
+enum connection_verdict connections_enter(struct connection_counts *c, const struct net_address *client);
+void connections_leave(struct connection_counts *c, const struct net_address *client);
+
+#endif

@@ -1,0 +1,289 @@
+#include "queue/test.h"
+
+static void a_message_is_ready_at_once_and_delivered(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	slot m = world_accept(&w, "alice@a.example", "bob@B.example");
+	assert_int_equal(w.ready, 1);
+	struct destination *d = w.ready_last;
+	assert_str(destination_key(d), "b.example");
+	assert_true(queue_wants(d, w.now));
+	queue_opened(w.q, d);
+	assert_false(queue_wants(d, w.now)); /* one connection is enough for one message */
+	struct queue_job *job = world_take(&w, d);
+	assert_non_null(job);
+	assert_int_equal(job->message, m);
+	assert_int_equal(job->count, 1);
+	assert_int_equal(world_recipient(&w, m)->state, RECIPIENT_ACTIVE);
+	queue_check(w.q);
+	assert_null(world_take(&w, d));
+	w.now += 25, w.wall += 25;
+	world_finish(&w, job, world_ok());
+	queue_served(w.q, d, w.now);
+	queue_closed(w.q, d, w.now);
+	struct queue_stats s = world_stats(&w);
+	assert_int_equal(s.accepted, 1);
+	assert_int_equal(s.delivered, 1);
+	assert_int_equal(s.messages, 0);
+	assert_int_equal(s.recipients, 0);
+	assert_int_equal(s.oldest, 0);
+	assert_true(world_has_logged(&w, " to=bob@B.example host=mx.next.example[192.0.2.1]:25 code=250"));
+	assert_true(world_has_logged(&w, "attempts=1 ms=25"));
+	assert_int_equal(w.spool->history[HISTORY_ATTEMPT], 1);
+	assert_int_equal(w.spool->history[HISTORY_DONE], 1);
+	assert_int_equal(w.spool->commits_done, 0);
+	world_release(&w);
+}
+
+static void recipients_at_one_next_hop_go_together(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	const char *to[] = {"a@x.relayed.example", "b@other.example", "c@y.relayed.example", "d@x.relayed.example", "e@other.example"};
+	slot m = world_accept_many(&w, "alice@a.example", to, 5);
+	struct destination *relay = world_destination(&w, "smtp:next.example:25");
+	struct destination *other = world_destination(&w, "other.example");
+	struct queue_job *job = queue_take(w.q, relay, 2, w.now);
+	assert_int_equal(job->count, 2);
+	assert_int_equal(job->indices[0], 0);
+	assert_int_equal(job->indices[1], 2);
+	struct queue_job *rest = world_take(&w, relay), *others = world_take(&w, other);
+	assert_int_equal(rest->count, 1);
+	assert_int_equal(rest->indices[0], 3);
+	assert_int_equal(others->count, 2);
+	assert_int_equal(others->message, m);
+	assert_int_equal(others->indices[1], 4);
+	queue_check(w.q);
+	world_finish(&w, rest, world_ok());
+	world_finish(&w, others, world_ok());
+	assert_int_equal(world_stats(&w).messages, 1);
+	world_finish(&w, job, world_ok());
+	assert_int_equal(world_stats(&w).messages, 0);
+	world_release(&w);
+}
+
+static void a_deferral_waits_with_its_reason_and_comes_again(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	slot m = world_accept(&w, "alice@a.example", "bob@b.example");
+	world_serve(&w, "b.example", world_try_again());
+	struct queue_view v;
+	queue_view(w.q, world_first(&w, m), &w.arena, w.now, w.wall, &v);
+	assert_int_equal(v.state, RECIPIENT_DUE);
+	assert_int_equal(v.attempts, 1);
+	assert_str(v.reason, "mx.next.example[192.0.2.1]:25 said: 451 4.0.0 greylisted");
+	assert_str(v.destination, "b.example");
+	assert_in_range(v.next_attempt - w.wall, 54000, 67000);
+	assert_true(world_has_logged(&w, "event=deferred"));
+	assert_true(world_has_logged(&w, "next=2023-"));
+	uint32_t ready = w.ready;
+	world_pass(&w, 53000);
+	assert_int_equal(w.ready, ready);
+	assert_null(world_take(&w, world_destination(&w, "b.example")));
+	world_pass(&w, 15000);
+	assert_int_equal(w.ready, ready + 1);
+	assert_int_equal(world_serve(&w, "b.example", world_try_again()), 1);
+	queue_view(w.q, world_first(&w, m), &w.arena, w.now, w.wall, &v);
+	assert_in_range(v.next_attempt - w.wall, MINUTES(5) * 9 / 10, MINUTES(5) * 11 / 10 + 1000);
+	world_release(&w);
+}
+
+/* What fails together comes back together.  */
+static void one_message_keeps_one_time(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	const char *to[] = {"a@b.example", "b@b.example", "c@b.example"};
+	world_accept_many(&w, "alice@a.example", to, 3);
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_int_equal(world_serve(&w, "b.example", world_try_again()), 1);
+		world_pass(&w, HOURS(1) + MINUTES(7));
+	}
+	world_release(&w);
+}
+
+static void what_was_not_tried_is_due_at_once_and_first(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	slot first = world_accept(&w, "alice@a.example", "bob@b.example");
+	world_accept(&w, "alice@a.example", "carol@b.example");
+	struct destination *d = w.ready_last;
+	world_finish(&w, world_take(&w, d), (struct outcome){.class = OUTCOME_NONE});
+	assert_int_equal(world_recipient(&w, first)->attempts, 0);
+	assert_int_equal(w.spool->outcomes, 0);
+	struct queue_job *job = world_take(&w, d);
+	assert_int_equal(job->message, first);
+	world_finish(&w, job, world_ok());
+	world_release(&w);
+}
+
+static void mail_for_later_waits_for_its_time(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	struct recipient to = {.address = STR("bob@b.example")};
+	struct envelope e = {.reverse_path = STR("a@a.example"), .recipients = &to, .recipient_count = 1,
+		.hold_until = w.wall + HOURS(30)};
+	slot m = world_accept_envelope(&w, &e, WORLD_BODY);
+	assert_int_equal(w.ready, 0);
+	world_pass(&w, HOURS(30) - 2000);
+	assert_int_equal(w.ready, 0);
+	assert_int_equal(w.spool->commits_done, 0); /* no delay notice: its time has not begun */
+	struct queue_view v;
+	queue_view(w.q, world_first(&w, m), &w.arena, w.now, w.wall, &v);
+	assert_in_range(v.next_attempt, e.hold_until, e.hold_until + 1000);
+	world_pass(&w, 4000);
+	assert_int_equal(w.ready, 1);
+	assert_int_equal(world_serve(&w, "b.example", world_ok()), 1);
+	world_release(&w);
+}
+
+static void recovered_mail_is_linked(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	enum { COUNT = 50000 };
+	struct recipient to = {.address = STR("bob@b.example")};
+	struct envelope e = {.reverse_path = STR("a@a.example"), .recipients = &to, .recipient_count = 1};
+	for (uint32_t i = 0; i < COUNT; i++) {
+		slot m = fake_store(w.spool, fake_message_new(&e, WORLD_BODY), i % 3);
+		struct spool_recipient *r = world_recipient(&w, m);
+		r->state = i % 10 == 9 ? RECIPIENT_HELD : RECIPIENT_DUE;
+		r->due = (uint32_t)(w.wall / 1000) + (i % 2 ? 3600 : 0);
+		queue_recovered(w.q, world_first(&w, m), STR("b.example"));
+	}
+	queue_check(w.q);
+	msec next = queue_run(w.q, w.now, w.wall);
+	assert_int_equal(next, w.now); /* in slices */
+	assert_true(world_stats(&w).ready < COUNT / 2);
+	world_settle(&w);
+	assert_int_equal(world_stats(&w).ready, COUNT / 2);
+	assert_int_equal(world_stats(&w).held, COUNT / 10);
+	assert_int_equal(world_serve(&w, "b.example", world_ok()), COUNT / 2);
+	world_pass(&w, HOURS(1) + 1000);
+	assert_int_equal(world_serve(&w, "b.example", world_ok()), COUNT / 2 - COUNT / 10);
+	queue_check(w.q);
+	world_release(&w);
+}
+
+static void a_destination_is_forgotten_when_nothing_is_left(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	world_accept(&w, "alice@a.example", "bob@b.example");
+	struct destination *d = w.ready_last;
+	*destination_driver(d) = &w;
+	queue_opened(w.q, d);
+	world_serve(&w, "b.example", world_ok());
+	world_pass(&w, HOURS(1));
+	assert_int_equal(w.gone, 0);
+	assert_ptr_equal(world_destination(&w, "b.example"), d);
+	queue_closed(w.q, d, w.now);
+	world_pass(&w, MINUTES(2));
+	assert_int_equal(w.gone, 1);
+	assert_null(world_destination(&w, "b.example"));
+	assert_int_equal(queue_next(w.q), MSEC_NEVER);
+	world_release(&w);
+}
+
+static void mail_for_bare_names_goes_where_ours_goes(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	w.options.hostname = STR("local.example");
+	world_accept(&w, "", "postmaster");
+	assert_str(destination_key(w.ready_last), "local:local.example");
+	assert_str(destination_domain(w.ready_last), "local.example");
+	assert_ptr_equal(destination_rule(w.ready_last), &w.local);
+	world_release(&w);
+}
+
+static void another_configuration_moves_mail(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	slot ready = world_accept(&w, "alice@a.example", "bob@b.example");
+	slot active = world_accept(&w, "alice@a.example", "carol@b.example");
+	slot stays = world_accept(&w, "alice@a.example", "dave@c.example");
+	struct destination *old = world_destination(&w, "b.example");
+	queue_opened(w.q, old);
+	struct queue_job *job = world_take(&w, old);
+	struct outcome why = world_try_again();
+	queue_unreachable(w.q, old, &why, w.now, w.wall);
+
+	struct route_rule star = w.star, b = w.relay;
+	star.connections = 3;
+	b.name = STR("b.example");
+	struct route_table table;
+	route_table_init(&table, 2);
+	assert_true(route_table_add(&table, &star) && route_table_add(&table, &b));
+	w.ready_last = NULL;
+	queue_configure(w.q, &w.options, &table, w.now, w.wall);
+	queue_check(w.q);
+	struct destination *new = world_destination(&w, "smtp:next.example:25");
+	assert_ptr_equal(w.ready_last, new); /* it is not held up by what the old one waits for */
+	assert_ptr_equal(destination_rule(new), &b);
+	assert_ptr_equal(destination_rule(world_destination(&w, "c.example")), &star);
+	assert_int_equal(world_destination(&w, "c.example")->window.max, 3);
+	assert_null(world_take(&w, old));
+	assert_false(queue_wants(old, w.now));
+
+	/* What is under way at the old one comes back to the new one.  */
+	slot other = job->message == ready ? active : ready;
+	world_finish(&w, job, (struct outcome){.class = OUTCOME_NONE});
+	queue_closed(w.q, old, w.now);
+	assert_int_equal(new->counts[PLACE_READY], 2);
+	assert_int_equal(world_serve(&w, "smtp:next.example:25", world_ok()), 2);
+	assert_int_equal(spool_message(&w.spool->index, other)->id, 0);
+	assert_int_not_equal(spool_message(&w.spool->index, stays)->id, 0);
+	queue_check(w.q);
+	world_pass(&w, MINUTES(10));
+	assert_null(world_destination(&w, "b.example"));
+	queue_configure(w.q, &w.options, &w.table, w.now, w.wall);
+	route_table_release(&table);
+	world_release(&w);
+}
+
+static void a_clock_put_back_keeps_nothing_waiting(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	world_accept(&w, "alice@a.example", "bob@b.example");
+	world_serve(&w, "b.example", world_try_again());
+	w.wall -= DAYS(1);
+	world_pass(&w, 70000);
+	assert_int_equal(world_serve(&w, "b.example", world_ok()), 1);
+	world_release(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_message_is_ready_at_once_and_delivered),
+		cmocka_unit_test(recipients_at_one_next_hop_go_together),
+		cmocka_unit_test(a_deferral_waits_with_its_reason_and_comes_again),
+		cmocka_unit_test(one_message_keeps_one_time),
+		cmocka_unit_test(what_was_not_tried_is_due_at_once_and_first),
+		cmocka_unit_test(mail_for_later_waits_for_its_time),
+		cmocka_unit_test(recovered_mail_is_linked),
+		cmocka_unit_test(a_destination_is_forgotten_when_nothing_is_left),
+		cmocka_unit_test(mail_for_bare_names_goes_where_ours_goes),
+		cmocka_unit_test(another_configuration_moves_mail),
+		cmocka_unit_test(a_clock_put_back_keeps_nothing_waiting),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

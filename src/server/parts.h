@@ -1,0 +1,47 @@
+/* Shared by the files of server/ alone.  */
+#ifndef SERVER_PARTS_H
+#define SERVER_PARTS_H
+
+#include "inbound/inbound.h"
+#include "outbound/outbound.h"
+#include "route/router.h"
+#include "server/server.h"
+
+/* A configuration, and how many follow it: the server, and the sessions that began under it.  */
+struct config_office {
+	struct config *config;
+	uint32_t users;
+};
+
+struct server {
+	struct io *io;
+	struct log *log;
+	struct config_office *office;
+	struct spool *spool;
+	struct history *history;
+	struct io_workers *history_workers;
+	struct latency *latency;
+	struct resolver *resolver;
+	struct router *router;
+	struct queue *queue;
+	struct outbound *outbound;
+	struct inbound *inbound;
+	struct control *control;
+	struct admin *admin;
+	char *control_path;         /* that the socket stands at */
+	struct net_address listening[64];
+	uint32_t listening_count;
+	struct io_hook queue_hook;
+	struct io_hook log_hook;
+	struct timer queue_timer;
+	struct timer stop_timer;
+	bool stopping, stopped;
+	bool inbound_stopped, outbound_stopped;
+};
+
+/* control.c: the control socket.  Without it the server runs all the same; why is logged.  */
+void server_open_control(struct server *s);
+void server_configure_control(struct server *s);
+void server_close_control(struct server *s);
+
+#endif

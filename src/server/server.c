@@ -1,0 +1,414 @@
+#include "server/server.h"
+
+#include "inbound/inbound.h"
+#include "outbound/outbound.h"
+#include "route/router.h"
+#include "server/parts.h"
+
+#include <errno.h>
+#include <sysexits.h>
+
+enum {
+	STOP_MS = 20 * 1000,       /* how long an orderly stop waits for peers */
+	LATENCY_HOSTS = 100 * 1000,
+	LISTENING_MAX = 64,
+};
+
+const struct config *server_config(const struct server *s) { return s->office->config; }
+
+/* ---- saying what cannot be ---- */
+
+static struct server *refuse(struct server *s, int code, int *ret_exit, const char *what, const char *why)
+{
+	log_begin(s->log, LOG_ERROR, STR_NONE, "cannot-start");
+	log_str(s->log, "what", str_from_c(what));
+	log_str(s->log, "why", str_from_c(why));
+	log_end(s->log);
+	log_flush(s->log);
+	*ret_exit = code;
+	server_free(s);
+	return NULL;
+}
+
+/* A spool that does not survive a restart of its container, or the power, is a trap for newcomers.  */
+static void warn_about_disk(struct server *s, const char *path)
+{
+	uint64_t free_octets;
+	enum io_fs kind;
+	if (io_fs(s->io, path, &free_octets, &kind) != 0 || kind == IO_FS_DISK) return;
+	static const char *const words[] = {
+		[IO_FS_MEMORY] = "this directory lies in memory (tmpfs): all mail in it is lost when the machine stops; set "
+				 "`state` to a directory on a disk",
+		[IO_FS_OVERLAY] = "this directory lies in the container's own layer (overlay): all mail in it is lost when the "
+				  "container is removed; mount a volume and set `state` to it",
+		[IO_FS_NETWORK] = "this directory lies on a network or user-space file system: whether it keeps what it "
+				  "has acknowledged is up to that system; prefer a local disk",
+	};
+	log_begin(s->log, LOG_WARN, STR_NONE, "state-not-on-disk");
+	log_str(s->log, "path", str_from_c(path));
+	log_str(s->log, "what", str_from_c(words[kind]));
+	log_end(s->log);
+}
+
+/* ---- offices: configurations that somebody still follows ---- */
+
+static void config_leave(void *owner)
+{
+	struct config_office *office = owner;
+	if (--office->users > 0) return;
+	config_free(office->config);
+	free(office);
+}
+
+static struct config_office *config_enter(struct config *config)
+{
+	struct config_office *office = calloc(1, sizeof *office);
+	if (!office) return NULL;
+	*office = (struct config_office){.config = config, .users = 1};
+	return office;
+}
+
+static struct inbound_rules rules_of(struct config_office *office)
+{
+	const struct config *c = office->config;
+	return (struct inbound_rules){
+		.hostname = c->hostname,
+		.listeners = c->listeners,
+		.listener_count = c->listener_count,
+		.domains = &c->domains,
+		.relay_from = &c->relay_from,
+		.message_max = c->limits.message,
+		.recipients_max = c->limits.recipients,
+		.errors_max = c->limits.errors,
+		.connections = c->limits.connections,
+		.connections_per_client = c->limits.connections_per_client,
+		.timeout = c->limits.timeout,
+		.release = config_leave,
+		.owner = office,
+	};
+}
+
+/* ---- running ---- */
+
+/* What time asks of the queue, after each batch of events.  */
+static void run_queue(struct server *s)
+{
+	msec next = queue_run(s->queue, io_now(s->io), io_wall(s->io));
+	if (next == MSEC_NEVER)
+		io_timer_cancel(s->io, &s->queue_timer);
+	else if (!timer_is_set(&s->queue_timer) || s->queue_timer.node.key != next)
+		io_timer_set(s->io, &s->queue_timer, next);
+}
+
+static void queue_hook(struct io_hook *hook)
+{
+	struct server *s = CONTAINER_OF(hook, struct server, queue_hook);
+	if (s->queue && !s->stopped) run_queue(s);
+}
+
+static void log_hook(struct io_hook *hook)
+{
+	struct server *s = CONTAINER_OF(hook, struct server, log_hook);
+	log_flush(s->log);
+}
+
+/* It has woken the loop; the hook does the work.  */
+static void queue_timer(struct timer *timer) { (void)timer; }
+
+/* ---- begin ---- */
+
+static uint64_t seed(struct server *s)
+{
+	uint64_t value;
+	io_random(s->io, &value, sizeof value);
+	return value;
+}
+
+static char *state_path(struct server *s, const char *name)
+{
+	struct buf path;
+	buf_init(&path, 4096);
+	buf_printf(&path, STR_FMT "/%s", STR_ARG(server_config(s)->state), name);
+	buf_add_c(&path, '\0');
+	return path.ptr; /* the caller frees it */
+}
+
+static int open_spool(struct server *s, const char **ret_why)
+{
+	char *path = state_path(s, "spool");
+	struct spool_options options = {
+		.path = path,
+		.disk_free = server_config(s)->limits.disk_free,
+		.memory_max = server_config(s)->limits.memory,
+		.log = s->log,
+	};
+	struct spool_report report;
+	int64_t began = io_now_us(s->io);
+	*ret_why = strerror(ENOMEM);
+	int error = path ? spool_open(s->io, &options, &s->spool, &report, ret_why) : -ENOMEM;
+	free(path);
+	if (error) return error;
+	log_begin(s->log, LOG_INFO, STR_NONE, "spool-open");
+	log_i64(s->log, "messages", report.messages);
+	log_i64(s->log, "recipients", report.recipients);
+	log_i64(s->log, "segments", report.segments);
+	log_i64(s->log, "damaged", report.damaged_records);
+	log_i64(s->log, "ms", (io_now_us(s->io) - began) / 1000);
+	log_end(s->log);
+	return 0;
+}
+
+static bool open_routing(struct server *s, const char **ret_why)
+{
+	const struct config *c = server_config(s);
+	struct resolver_options dns = {
+		.servers = c->dns.servers,
+		.server_count = c->dns.server_count,
+		.trust_anchor = c->dns.trust_anchor,
+		.validate = c->dns.validate,
+		.log = s->log,
+	};
+	*ret_why = strerror(ENOMEM);
+	s->latency = latency_new(LATENCY_HOSTS, seed(s));
+	if (!s->latency) return false;
+	s->resolver = resolver_new(s->io, &dns, ret_why);
+	return s->resolver != NULL;
+}
+
+/* The router knows our own addresses, so it comes after the listeners.  */
+static bool open_router(struct server *s)
+{
+	s->listening_count = inbound_listening(s->inbound, s->listening, LISTENING_MAX);
+	struct router_options options = {
+		.resolver = s->resolver,
+		.latency = s->latency,
+		.hostname = server_config(s)->hostname,
+		.listening = s->listening,
+		.listening_count = s->listening_count,
+		.ipv4 = true,
+		.ipv6 = true,
+		.seed = seed(s),
+	};
+	if (s->router) {
+		router_configure(s->router, &options);
+		return true;
+	}
+	s->router = router_new(s->io, &options);
+	return s->router != NULL;
+}
+
+static void link_recovered(void *context, slot recipient, struct str domain)
+{
+	struct server *s = context;
+	queue_recovered(s->queue, recipient, domain);
+}
+
+static bool open_queue(struct server *s)
+{
+	struct outbound_parts parts = {.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
+	s->outbound = outbound_new(&parts);
+	if (!s->outbound) return false;
+	struct queue_drivers drivers = {.ready = outbound_ready, .gone = outbound_gone, .context = s->outbound};
+	const struct config *c = server_config(s);
+	s->queue = queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
+	if (!s->queue) return false;
+	spool_each_recovered(s->spool, link_recovered, s);
+	return true;
+}
+
+static bool open_inbound(struct server *s, struct buf *why)
+{
+	struct inbound_parts parts = {
+		.io = s->io, .spool = s->spool, .queue = s->queue, .history = s->history, .log = s->log};
+	s->inbound = inbound_new(&parts, seed(s));
+	if (!s->inbound) return false;
+	struct inbound_rules rules = rules_of(s->office);
+	if (!inbound_configure(s->inbound, &rules, why)) return false;
+	s->office->users++;
+	return true;
+}
+
+/* Without a history there is no trace; mail goes on.  */
+static void open_history(struct server *s)
+{
+	const struct config *c = server_config(s);
+	int error = -ENOMEM;
+	char *path = state_path(s, "history");
+	s->history_workers = io_workers_start(s->io, 1, "history");
+	if (path && s->history_workers)
+		s->history = history_open(s->io, s->history_workers, path, c->history.keep, c->history.size, s->log, &error);
+	if (!s->history && c->history.keep) {
+		log_begin(s->log, LOG_ERROR, STR_NONE, "no-history");
+		log_str(s->log, "path", str_from_c(path ? path : ""));
+		log_str(s->log, "why", str_from_c(strerror(-error)));
+		log_end(s->log);
+	}
+	free(path);
+}
+
+static void log_ready(struct server *s)
+{
+	for (uint32_t i = 0; i < s->listening_count; i++) {
+		char text[100];
+		struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+		net_add_port(&b, &s->listening[i]);
+		log_begin(s->log, LOG_INFO, STR_NONE, "listening");
+		log_str(s->log, "address", buf_str(&b));
+		log_end(s->log);
+	}
+	log_begin(s->log, LOG_INFO, STR_NONE, "ready");
+	log_str(s->log, "hostname", server_config(s)->hostname);
+	log_str(s->log, "version", STR(ROCKDOVE_VERSION));
+	log_end(s->log);
+	log_flush(s->log);
+}
+
+static struct server *server_bare(struct io *io, struct log *log, struct config *config)
+{
+	struct server *s = calloc(1, sizeof *s);
+	ASSERT(s);
+	s->io = io;
+	s->log = log;
+	s->office = config_enter(config);
+	ASSERT(s->office);
+	s->queue_hook.run = queue_hook;
+	s->log_hook.run = log_hook;
+	s->queue_timer.fire = queue_timer;
+	list_init(&s->log_hook.link);
+	io_before_sleep(io, &s->queue_hook);
+	return s;
+}
+
+struct server *server_new(struct io *io, struct log *log, struct config *config, int *ret_exit)
+{
+	struct server *s = server_bare(io, log, config);
+	const char *state = config->state.ptr;
+	const char *why = NULL;
+	int error = io_dir_make(io, state);
+	if (error) return refuse(s, EX_CANTCREAT, ret_exit, state, strerror(-error));
+	warn_about_disk(s, state);
+	error = open_spool(s, &why);
+	if (error == -EWOULDBLOCK)
+		return refuse(s, EX_TEMPFAIL, ret_exit, state, "another server uses this state; stop it first");
+	if (error) return refuse(s, EX_IOERR, ret_exit, "spool", why ? why : strerror(-error));
+	open_history(s);
+	if (!open_routing(s, &why)) return refuse(s, EX_UNAVAILABLE, ret_exit, "dns", why);
+	if (!open_queue(s)) return refuse(s, EX_OSERR, ret_exit, "queue", "out of memory");
+	struct buf bind_why;
+	buf_init(&bind_why, 1024);
+	bool bound = open_inbound(s, &bind_why);
+	buf_add_c(&bind_why, '\0');
+	if (!bound) {
+		refuse(s, EX_UNAVAILABLE, ret_exit, "listen", bind_why.ptr);
+		buf_release(&bind_why);
+		return NULL;
+	}
+	buf_release(&bind_why);
+	if (!open_router(s)) return refuse(s, EX_OSERR, ret_exit, "router", "out of memory");
+	outbound_configure(s->outbound, s->queue, s->router, &config->domains, config->hostname);
+	server_open_control(s);
+	io_before_sleep(io, &s->log_hook); /* last: what the others said leaves in the same wake-up */
+	log_ready(s);
+	return s;
+}
+
+/* ---- reload ---- */
+
+bool server_reload(struct server *s, struct config *config)
+{
+	struct config_office *office = config_enter(config);
+	struct buf why;
+	buf_init(&why, 1024);
+	struct inbound_rules rules = office ? rules_of(office) : (struct inbound_rules){0};
+	if (!office || !inbound_configure(s->inbound, &rules, &why)) {
+		log_begin(s->log, LOG_ERROR, STR_NONE, "reload-failed");
+		log_str(s->log, "why", buf_str(&why));
+		log_end(s->log);
+		buf_release(&why);
+		free(office);
+		config_free(config);
+		return false;
+	}
+	buf_release(&why);
+	office->users++;
+	struct config_office *before = s->office;
+	s->office = office;
+	s->log->level = config->log.level;
+	s->log->format = config->log.format;
+	queue_configure(s->queue, &config->queue, &config->routes, io_now(s->io), io_wall(s->io));
+	open_router(s);
+	outbound_configure(s->outbound, s->queue, s->router, &config->domains, config->hostname);
+	if (s->history) history_limits(s->history, config->history.keep, config->history.size);
+	server_configure_control(s);
+	config_leave(before);
+	log_begin(s->log, LOG_INFO, STR_NONE, "reloaded");
+	log_end(s->log);
+	return true;
+}
+
+/* ---- end ---- */
+
+static void check_stopped(struct server *s)
+{
+	if (!s->inbound_stopped || !s->outbound_stopped || s->stopped) return;
+	s->stopped = true;
+	io_stop(s->io);
+}
+
+static void inbound_stopped(void *context)
+{
+	struct server *s = context;
+	s->inbound_stopped = true;
+	check_stopped(s);
+}
+
+static void outbound_stopped(void *context)
+{
+	struct server *s = context;
+	s->outbound_stopped = true;
+	check_stopped(s);
+}
+
+static void stop_timer(struct timer *timer)
+{
+	struct server *s = CONTAINER_OF(timer, struct server, stop_timer);
+	log_begin(s->log, LOG_WARN, STR_NONE, "stop-forced");
+	log_str(s->log, "why", STR("peers are too slow; their mail stays in the queue"));
+	log_end(s->log);
+	s->stopped = true;
+	io_stop(s->io);
+}
+
+void server_stop(struct server *s)
+{
+	if (s->stopping) return;
+	s->stopping = true;
+	log_begin(s->log, LOG_INFO, STR_NONE, "stopping");
+	log_end(s->log);
+	s->stop_timer.fire = stop_timer;
+	io_timer_set(s->io, &s->stop_timer, io_now(s->io) + STOP_MS);
+	inbound_stop(s->inbound, inbound_stopped, s);
+	outbound_stop(s->outbound, outbound_stopped, s);
+}
+
+void server_free(struct server *s)
+{
+	s->stopped = true;
+	io_timer_cancel(s->io, &s->stop_timer);
+	io_timer_cancel(s->io, &s->queue_timer);
+	server_close_control(s);
+	inbound_free(s->inbound);
+	outbound_free(s->outbound);
+	if (s->router) router_free(s->router);
+	if (s->resolver) resolver_free(s->resolver);
+	if (s->queue) queue_free(s->queue);
+	if (s->spool) spool_close(s->spool);
+	if (s->history) history_close(s->history);
+	if (s->history_workers) io_workers_stop(s->history_workers);
+	if (s->latency) latency_free(s->latency);
+	config_leave(s->office);
+	list_remove(&s->queue_hook.link);
+	list_remove(&s->log_hook.link);
+	log_flush(s->log);
+	free(s);
+}

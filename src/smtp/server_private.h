@@ -1,0 +1,66 @@
+/* What the parts of the SMTP server core share: server.c (life, lines, events), server_verbs.c (commands),
+ * server_content.c (DATA and BDAT), server_answer.c (verdicts).  Nobody else includes this.  */
+#ifndef SMTP_SERVER_PRIVATE_H
+#define SMTP_SERVER_PRIVATE_H
+
+#include "smtp/command.h"
+#include "smtp/server.h"
+
+/* Go to another state; the transition matrix in server.c has to know the way.  */
+void smtp_server_enter(struct smtp_server *s, enum smtp_server_state state);
+
+static inline uint16_t smtp_server_bit(enum smtp_event_type type) { return (uint16_t)(1u << type); }
+
+/* An event for the driver; feed stops until it is taken.  */
+static inline void smtp_server_raise(struct smtp_server *s, enum smtp_event_type type)
+{
+	s->pending |= smtp_server_bit(type);
+}
+/* The same for one with a verdict, and keep the line that it speaks of.  */
+void smtp_server_ask(struct smtp_server *s, enum smtp_event_type type, struct str line);
+
+/* Put a reply into the output.  */
+void smtp_server_say(struct smtp_server *s, struct smtp_reply reply);
+/* The same for a bad command: it counts, and one too many ends the session.  */
+void smtp_server_blame(struct smtp_server *s, struct smtp_reply reply);
+/* One error too many: 421 and CLOSE.  */
+void smtp_server_judge(struct smtp_server *s);
+/* "421 X.Y.Z HOSTNAME Error: ..." or the like, then CLOSE.  */
+void smtp_server_give_up(struct smtp_server *s, struct enhanced enhanced, const char *error,
+                         enum smtp_closing why);
+void smtp_server_close(struct smtp_server *s, enum smtp_closing why);
+
+/* The transaction is over: ABANDON when its content was not complete, RESET when there was one.  */
+void smtp_server_forget(struct smtp_server *s);
+/* The content that came will not be completed.  */
+void smtp_server_abandon(struct smtp_server *s);
+
+/* At the end of each step: close when memory ran out in it.  */
+void smtp_server_settle(struct smtp_server *s);
+
+struct smtp_terms smtp_server_terms(const struct smtp_server *s);
+
+/* A whole command line, without its end.  */
+void smtp_server_command(struct smtp_server *s, struct str line);
+/* A whole line of an AUTH exchange.  */
+void smtp_server_auth_line(struct smtp_server *s, struct str line);
+/* The event that the line in s->line asks for, once more.  */
+void smtp_server_parse_asked(struct smtp_server *s, enum smtp_event_type type, struct smtp_event *ret_event);
+
+/* Octets of content: DATA, and one BDAT chunk.  Return octets consumed.  */
+size_t smtp_server_take_data(struct smtp_server *s, struct str octets);
+size_t smtp_server_take_chunk(struct smtp_server *s, struct str octets);
+/* Content is let come: for DATA, or for the chunk that chunk_left and last tell of.  */
+void smtp_server_begin_data(struct smtp_server *s);
+void smtp_server_begin_chunk(struct smtp_server *s);
+/* With that chunk the content would still be within message_max.  */
+bool smtp_server_chunk_fits(const struct smtp_server *s);
+/* The chunk is not wanted, and with it the transaction: swallow it, then say so.  */
+void smtp_server_refuse_chunk(struct smtp_server *s, struct smtp_reply reply);
+/* The chunk is out of order: swallow it, then say so and be in state `after`.  */
+void smtp_server_skip_chunk(struct smtp_server *s, enum smtp_server_state after, struct smtp_reply reply);
+
+/* Append words with %{helo}, %{id} and %{hostname} put in, once.  */
+void smtp_server_add_words(const struct smtp_server *s, struct buf *out, struct str words, struct str id);
+
+#endif
