@@ -47,6 +47,15 @@ static void fiber_main(unsigned low, unsigned high)
 	}
 }
 
+static void fiber_prepare(struct fiber *f)
+{
+	getcontext(&f->context);
+	f->context.uc_stack.ss_sp = f->stack;
+	f->context.uc_stack.ss_size = STACK;
+	uintptr_t self = (uintptr_t)f;
+	makecontext(&f->context, (void (*)(void))fiber_main, 2, (unsigned)self, (unsigned)(self >> 32));
+}
+
 static struct fiber *fiber_make(struct world *w)
 {
 	struct fiber *f = w->spare;
@@ -59,11 +68,7 @@ static struct fiber *fiber_make(struct world *w)
 	f->stack = malloc(STACK);
 	ASSERT(f->stack);
 	f->world = w;
-	getcontext(&f->context);
-	f->context.uc_stack.ss_sp = f->stack;
-	f->context.uc_stack.ss_size = STACK;
-	uintptr_t self = (uintptr_t)f;
-	makecontext(&f->context, (void (*)(void))fiber_main, 2, (unsigned)self, (unsigned)(self >> 32));
+	fiber_prepare(f);
 	return f;
 }
 

@@ -50,7 +50,7 @@ void model_init(struct spool_model *m, struct world *world)
 
 static void forget(struct model_message *message)
 {
-	for (uint32_t i = 0; i < message->recipient_count; i++) free(message->recipients[i].states);
+	for (uint32_t i = 0; message->recipients && i < message->recipient_count; i++) free(message->recipients[i].states);
 	list_remove(&message->link);
 	free(message->recipients);
 	free(message);

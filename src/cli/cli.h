@@ -27,7 +27,7 @@ struct cli_command {
 	int (*run)(const struct cli *cli, int argc, char **argv);
 	/* Its options, so that a value that looks like -c or -h is left alone; NULL: none takes a value.  */
 	const struct cli_option *options;
-	int option_count;
+	const int *option_count;
 };
 
 /* Terminated by a row without name.  */
@@ -44,6 +44,10 @@ int cli_bench(const struct cli *cli, int argc, char **argv);
 int cli_sendmail(const struct cli *cli, int argc, char **argv);
 int cli_mailq(const struct cli *cli, int argc, char **argv);
 int cli_newaliases(const struct cli *cli, int argc, char **argv);
+
+/* Tables that the row of their command names.  */
+extern const struct cli_option cli_send_options[];
+extern const int cli_send_option_count;
 
 /* All of it: argv as main got it.  Returns the exit code.  */
 int cli_main(int argc, char **argv);

@@ -49,8 +49,8 @@ struct common {
 /* Whether argument is an option of the command that takes its value from the next argument.  */
 static bool takes_next(const struct cli_command *command, struct str argument)
 {
-	if (!command) return false;
-	for (int i = 0; i < command->option_count; i++) {
+	if (!command || !command->options) return false;
+	for (int i = 0; i < *command->option_count; i++) {
 		const struct cli_option *o = &command->options[i];
 		if (!o->value) continue;
 		if (argument.len == 2 && o->letter && argument.ptr[1] == o->letter) return true;

@@ -9,6 +9,8 @@ const struct cli_option filter_options[FILTER_OPTIONS] = {
 	[FILTER_MESSAGE] = {.name = "message"},
 };
 
+const int filter_option_count = FILTER_OPTIONS;
+
 static json_t *text(struct str s) { return json_stringn(s.len ? s.ptr : "", s.len); }
 
 static void choose(struct filter *f, const char *key, json_t *value)

@@ -9,6 +9,7 @@
 /* Options that every table of `queue` begins with, in this order.  */
 enum { FILTER_JSON, FILTER_SENDER, FILTER_RECIPIENT, FILTER_DOMAIN, FILTER_ALL, FILTER_MESSAGE, FILTER_OPTIONS };
 extern const struct cli_option filter_options[FILTER_OPTIONS];
+extern const int filter_option_count;
 
 struct filter {
 	json_t *request;   /* with "command" and what was chosen; the caller's */

@@ -22,6 +22,7 @@ struct inbound {
 	struct pool session_pool;
 	struct pool transaction_pool;
 	struct inbound_stats stats;
+	uint32_t peak;               /* of sessions, since memory was last given back */
 	uint32_t orphans;            /* transactions whose session has gone */
 	bool stopping;
 	void (*stopped)(void *context);

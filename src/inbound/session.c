@@ -4,6 +4,7 @@
 enum {
 	UNSENT_MAX = 128 * 1024,    /* past it nothing more is read until the peer reads */
 	LINGER_MS = 3000,           /* how long a closed session waits for the peer's FIN */
+	TRIM_PEAK = 1000,           /* after a peak of more sessions their memory goes back to the system */
 };
 
 /* ---- out ---- */
@@ -194,7 +195,7 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 	}
 	buf_init(&s->input, 1 << 20);
 	in->office->users++;
-	in->stats.sessions++;
+	if (++in->stats.sessions > in->peak) in->peak = in->stats.sessions;
 	list_push_back(&in->sessions, &s->link);
 	smtp_server_init(&s->smtp, &in->office->smtp[socket->listener_index]);
 	smtp_server_greet(&s->smtp, s->began, NULL);
@@ -221,5 +222,9 @@ void session_end(struct session *s)
 	in->stats.sessions--;
 	office_leave(s->office);
 	pool_give(&in->session_pool, s);
+	if (in->peak > TRIM_PEAK && in->stats.sessions < in->peak / 4) {
+		in->peak = in->stats.sessions;
+		io_trim_memory();
+	}
 	inbound_check_stopped(in);
 }

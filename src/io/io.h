@@ -194,6 +194,8 @@ void io_notify(struct str state);
 void io_stderr(struct str octets);
 /* Raise the limit of descriptors to its hard maximum; returns it.  */
 size_t io_raise_descriptors(void);
+/* Give freed memory back to the system: after a peak has passed.  */
+void io_trim_memory(void);
 /* This machine's name as the resolver completes it; "localhost" when there is none.  */
 void io_hostname(struct buf *out);
 /* Resolve a host name or address by the system's rules (blocks: for `listen` and the command line).

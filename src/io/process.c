@@ -1,6 +1,7 @@
 #include "io/linux.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
@@ -126,4 +127,9 @@ int io_resolve(const char *host, uint16_t port, struct net_address *ret, int max
 	}
 	freeaddrinfo(found);
 	return count;
+}
+
+void io_trim_memory(void)
+{
+	malloc_trim(0);
 }

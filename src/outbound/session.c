@@ -8,6 +8,7 @@ enum {
 	CONNECT_TIMEOUT_MS = 30 * 1000,
 	IDLE_MS = 5 * 1000, /* how long a connection without mail is kept */
 	QUIT_MS = 5 * 1000, /* how long its 221 is waited for */
+	BETTER_US = 10000,  /* a host must be so much quicker, and by half, to move to it */
 };
 
 /* Which state may follow which; a session may end in any.  */
@@ -210,6 +211,25 @@ static void race_done(struct connect_race *race, struct connection *connection, 
 	watch_deadline(s);
 }
 
+/* ---- is there a better host? ---- */
+
+/* A connection that is reused for ever would never learn of a quicker host.  True: one that may serve as well as ours is
+ * not known yet, or answers clearly sooner.  */
+static bool better_elsewhere(const struct client_session *s)
+{
+	const struct latency *latency = s->outbound->parts.latency;
+	const struct route_target *ours = &s->lookup.targets[s->connection->target];
+	bool all = destination_rule(s->site->destination)->latency;
+	uint32_t mine = latency_of(latency, &ours->address, now_of(s));
+	for (uint32_t i = 0; i < s->lookup.count; i++) {
+		const struct route_target *other = &s->lookup.targets[i];
+		if (other == ours || (!all && other->preference != ours->preference)) continue;
+		uint32_t theirs = latency_of(latency, &other->address, now_of(s));
+		if (theirs == 0 || (all && theirs + theirs / 2 + BETTER_US < mine)) return true;
+	}
+	return false;
+}
+
 /* ---- what the core says ---- */
 
 static void on_ready(struct client_session *s)
@@ -249,6 +269,7 @@ static void on_event(struct client_session *s, const struct smtp_client_event *e
 		break;
 	case SMTP_CLIENT_EVENT_DONE:
 		flight_done(s, event->transaction);
+		if (!s->moving) s->moving = better_elsewhere(s);
 		break;
 	case SMTP_CLIENT_EVENT_FAILED:
 		on_failed(s, &event->outcome);
@@ -278,7 +299,7 @@ static bool take_events(struct client_session *s)
 
 static void rest(struct client_session *s)
 {
-	if (s->stopping) {
+	if (s->stopping || s->moving) {
 		enter(s, SESSION_QUITTING);
 		smtp_client_quit(&s->client, now_of(s));
 		client_session_flush(s);
@@ -299,7 +320,7 @@ void client_session_work(struct client_session *s)
 		more = take_events(s);
 		if (s->dead || !s->client_live) break;
 		if (s->state == SESSION_WORKING) {
-			if (!s->stopping) more |= flight_begin(s);
+			if (!s->stopping && !s->moving) more |= flight_begin(s);
 			more |= flight_content(s);
 		}
 		if (!client_session_flush(s)) more = true;

@@ -54,6 +54,7 @@ struct client_session {
 	uint32_t served; /* transactions that were answered */
 	bool busy;       /* inside client_session_work */
 	bool stopping;   /* take nothing new */
+	bool moving;     /* likewise: another host is better, or is to become known */
 	bool dead;       /* to be freed when no longer busy */
 };
 

@@ -26,6 +26,13 @@ static msec pass_length(const struct queue *q)
 
 static bool is_busy(const struct queue *q) { return q->bounce_count >= QUEUE_BOUNCES_SWEEP; }
 
+/* When to go on with what was cut short.  */
+static msec go_on_at(const struct queue *q)
+{
+	if (!is_busy(q)) return q->now;
+	return list_empty(&q->bounces_waiting) ? q->now + BUSY_MS : q->bounce_retry;
+}
+
 /* Mail that was never tried and is not due yet waits by its sender's wish: its time has not begun.  */
 static bool may_age(const struct queue *q, const struct spool_recipient *r)
 {
@@ -167,7 +174,7 @@ static void slice(struct queue *q, uint32_t *budget)
 	q->sweep.next = q->now + interval;
 	for (; count > 0; count--) {
 		if (*budget == 0 || is_busy(q)) {
-			q->sweep.next = q->now + (is_busy(q) ? BUSY_MS : 0);
+			q->sweep.next = go_on_at(q);
 			return;
 		}
 		if (++q->sweep.cursor >= end) {
@@ -234,6 +241,6 @@ void sweep_run(struct queue *q)
 
 msec sweep_next(const struct queue *q)
 {
-	if (!list_empty(&q->doomed)) return is_busy(q) ? q->now + BUSY_MS : q->now;
+	if (!list_empty(&q->doomed)) return go_on_at(q);
 	return spool_message_count(q->index) ? q->sweep.next : MSEC_NEVER;
 }

@@ -235,12 +235,12 @@ static bool is_include(struct str key, bool *ret_try)
 	return *ret_try || str_eq(key, STR("include")) || str_eq(key, STR(".include"));
 }
 
-/* Between two settings there is a line end, a separator or a brace.  */
+/* Behind a value the next key may follow, even on the same line, but not another value.  */
 static bool check_end(struct parser *p)
 {
 	ucl_skip_blanks(&p->t);
 	int c = ucl_peek(&p->t);
-	if (c < 0 || strchr("\n;,}#/", c)) return true;
+	if (c < 0 || !strchr("\"'[]{=:", c)) return true;
 	complain(p->t.complaints, p->t.place,
 		"there is '%c' after a value; put text that holds such characters into quotes", c);
 	return false;

@@ -81,6 +81,8 @@ bool smtp_client_ready(const struct smtp_client *c)
 	for (size_t i = 0; i < ARRAY_LEN(c->flights); i++) {
 		const struct smtp_flight *f = &c->flights[i];
 		if (f->phase == FLIGHT_ENVELOPE || f->phase == FLIGHT_CONTENT) return false;
+		/* Refused within its content: until DONE the driver may still want to give the rest.  */
+		if (f->phase == FLIGHT_ENDING && !f->end_written) return false;
 		room |= f->phase == FLIGHT_FREE;
 		idle &= f->phase != FLIGHT_ENDING;
 	}

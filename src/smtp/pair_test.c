@@ -19,7 +19,6 @@ struct message {
 	bool begun, done;
 	bool taken;                      /* by the server: END was answered 250 */
 	bool taken_for[RECIPIENTS];
-	bool refused_for[RECIPIENTS];    /* RCPT was, for good */
 };
 
 struct pair {
@@ -34,7 +33,7 @@ struct pair {
 	bool pipelining, chunking, harsh, garble;
 	struct buf to_server, to_client;
 	/* What the server knows of the transaction under way.  */
-	struct buf path, content, rcpts;
+	struct buf path, envid, content, rcpts;
 	struct smtp_reply verdict;       /* not said yet */
 	bool verdict_waits, server_closed, client_over, failed, quit;
 };
@@ -66,8 +65,10 @@ static void make_content(struct pair *p, struct message *m)
 	m->transaction.size = len;
 }
 
+/* ENVID says on the server's side which one it is.  */
 static void make_message(struct pair *p, struct message *m)
 {
+	static const struct str numbers[MESSAGES] = {STR("0"), STR("1"), STR("2"), STR("3"), STR("4")};
 	static const struct str senders[] = {STR(""), STR("s@y.example"), STR("refused@y.example"), STR("later@y.example")};
 	static const struct str names[] = {STR("a@x.example"), STR("b@x.example"), STR("no1@x.example"), STR("no2@x.example"),
 	                                   STR("later@x.example"), STR("\"q r\"@x.example")};
@@ -79,6 +80,7 @@ static void make_message(struct pair *p, struct message *m)
 	}
 	m->envelope = (struct envelope){.reverse_path = senders[rng_below(&p->rng, chance(p, 4) ? 4 : 2)],
 	                                .recipients = m->recipients, .recipient_count = count};
+	m->envelope.envid = numbers[m - p->messages];
 	m->envelope.flags = chance(p, 2) ? ENVELOPE_8BIT : 0;
 	m->transaction = (struct smtp_transaction){.envelope = &m->envelope, .recipients = m->indices,
 	                                           .recipient_count = count, .outcomes = m->outcomes,
@@ -102,22 +104,17 @@ static struct smtp_reply verdict(struct pair *p, const struct smtp_event *e)
 	return (struct smtp_reply){.code = 250};
 }
 
-/* Which message is it?  The client sends them in order, so it is the first that was not ended on the server's side and fits:
- * the number of the MAIL tells, kept in `path` as text of the reverse-path; contents are compared at the end.  */
 static void server_took(struct pair *p)
 {
-	struct message *m = NULL;
-	for (size_t i = 0; i < MESSAGES && !m; i++) {
-		struct message *candidate = &p->messages[i];
-		struct str got = buf_str(&p->content);
-		struct str given = str_of(candidate->content, candidate->transaction.size);
-		bool same = str_eq(got, given);
-		/* DATA ends in CRLF always (RFC 5321 4.1.1.4).  */
-		if (!same && !p->chunking && got.len == given.len + 2) same = str_eq(str_head(got, given.len), given);
-		same &= candidate->given == given.len && !candidate->taken && candidate->begun;
-		if (same && str_eq(buf_str(&p->path), candidate->envelope.reverse_path)) m = candidate;
-	}
-	assert_non_null(m);
+	uint64_t number;
+	assert_true(str_to_u64(buf_str(&p->envid), MESSAGES - 1, &number));
+	struct message *m = &p->messages[number];
+	struct str got = buf_str(&p->content), given = str_of(m->content, m->transaction.size);
+	assert_true(m->begun && !m->taken && m->given == given.len);
+	/* DATA ends in CRLF always (RFC 5321 4.1.1.4).  */
+	if (!p->chunking && got.len == given.len + 2) got.len -= 2;
+	assert_true(str_eq(got, given));
+	assert_true(str_eq(buf_str(&p->path), m->envelope.reverse_path));
 	m->taken = true;
 	struct str list = buf_str(&p->rcpts), one;
 	for (uint32_t i = 0; i < m->transaction.recipient_count; i++) {
@@ -136,7 +133,9 @@ static void note(struct pair *p, const struct smtp_event *e, uint16_t code)
 		buf_clear(&p->path);
 		buf_clear(&p->rcpts);
 		buf_clear(&p->content);
+		buf_clear(&p->envid);
 		buf_add(&p->path, e->path.text);
+		buf_add(&p->envid, e->envid);
 	}
 	if (e->type == SMTP_EVENT_RCPT && good) {
 		buf_add(&p->rcpts, e->path.text);
@@ -193,8 +192,11 @@ static void server_step(struct pair *p)
 {
 	server_events(p);
 	struct str in = str_head(buf_str(&p->to_server), some(p, p->to_server.len));
-	if (!p->verdict_waits && !p->server_closed) buf_consume(&p->to_server, smtp_server_feed(&p->server, 0, in));
-	server_events(p);
+	if (!p->verdict_waits && !p->server_closed) {
+		size_t used = smtp_server_feed(&p->server, 0, in);
+		server_events(p); /* they borrow from what was fed */
+		buf_consume(&p->to_server, used);
+	}
 	struct str out = smtp_server_output(&p->server);
 	out = str_head(out, some(p, out.len));
 	size_t from = p->to_client.len;
@@ -299,7 +301,7 @@ static void run_session(uint64_t seed, unsigned *ret_delivered, unsigned *ret_do
 	p = (struct pair){0};
 	rng_init(&p.rng, seed);
 	arena_init(&p.arena, 1 << 20);
-	struct buf *all[] = {&p.to_server, &p.to_client, &p.path, &p.content, &p.rcpts};
+	struct buf *all[] = {&p.to_server, &p.to_client, &p.path, &p.envid, &p.content, &p.rcpts};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) buf_init(all[i], 1 << 24);
 	p.pipelining = seed & 1, p.chunking = seed & 2, p.harsh = seed % 5 == 0, p.garble = seed % 7 == 0;
 	p.client_config.helo = STR("me.example");

@@ -157,7 +157,7 @@ static bool active_is_full(struct history *h, msec wall)
 /* The oldest are deleted until the rest is within its limits; the one that is appended to stays.  */
 static void choose_deletions(struct history *h, struct job *job, msec wall)
 {
-	uint64_t total = 0;
+	uint64_t total = history_block_size(&job->block);
 	for (uint32_t i = 0; i < h->file_count; i++) total += h->files[i].size;
 	uint32_t count = 0;
 	while (count < h->file_count) {
@@ -397,7 +397,7 @@ static int find_files(struct history *h)
 	int error = io_dir_make(h->io, h->directory);
 	if (!error) error = io_dir_each(h->io, h->directory, visit_name, h);
 	if (error) return error;
-	qsort(h->files, h->file_count, sizeof(*h->files), by_number);
+	if (h->file_count) qsort(h->files, h->file_count, sizeof(*h->files), by_number);
 	for (uint32_t i = 0; i < h->file_count; i++) look_at_file(h, &h->files[i]);
 	if (h->keep > 0) resume(h);
 	return 0;

@@ -48,6 +48,14 @@ static void open_history(struct town *t, msec keep, uint64_t size_max)
 	assert_non_null(t->history);
 }
 
+/* A write may be under way: its end belongs to the closing.  */
+static void close_history(struct town *t)
+{
+	history_close(t->history);
+	t->history = NULL;
+	test_run_ms(&t->loop, 20);
+}
+
 static int up(void **state)
 {
 	struct town *t = calloc(1, sizeof(*t));
@@ -196,6 +204,7 @@ static void test_in_memory(void **state)
 	struct town *t = *state;
 	uint64_t octets;
 	open_history(t, DAYS(7), 1 << 30);
+	test_run_ms(&t->loop, 50);
 	tell_three(t);
 	search(t, "bob@example.com");
 	assert_int_equal(count_files(t, &octets), 0); /* it was the memory that was searched */
@@ -213,11 +222,11 @@ static void test_on_disk(void **state)
 	assert_in_range(octets, 100, 300 * 3);
 	assert_searches(t);
 	/* And again after another start, which goes on in the same file.  */
-	history_close(t->history);
+	close_history(t);
 	open_history(t, DAYS(7), 1 << 30);
 	assert_searches(t);
 	live(t, 4, "erin@example.com", "frank@example.org");
-	history_close(t->history); /* writes at once */
+	close_history(t); /* writes at once */
 	open_history(t, DAYS(7), 1 << 30);
 	assert_int_equal(count_files(t, &octets), 1);
 	assert_searches(t);
@@ -267,7 +276,7 @@ static void test_damage(void **state)
 	uint64_t ends[MESSAGES + 1] = {32};
 	for (uint64_t n = 0; n < MESSAGES; n++) {
 		live(t, n, "alice@example.com", "bob@example.net");
-		history_close(t->history);
+		close_history(t);
 		open_history(t, DAYS(7), 1 << 30);
 		assert_int_equal(count_files(t, &ends[n + 1]), 1);
 	}
@@ -298,29 +307,31 @@ static void test_a_cut_tail(void **state)
 	snprintf(path, sizeof(path), "%s/history.00000001", t->dir);
 	open_history(t, DAYS(7), 1 << 30);
 	live(t, 1, "alice@example.com", "bob@example.net");
-	history_close(t->history);
+	close_history(t);
 	assert_int_equal(count_files(t, &first), 1);
 	open_history(t, DAYS(7), 1 << 30);
 	live(t, 2, "alice@example.com", "bob@example.net");
-	history_close(t->history);
+	close_history(t);
 	assert_int_equal(count_files(t, &both), 1);
 	for (uint64_t size = both - 1; size > first; size -= 7) {
+		/* Only zeros that pad the block may be missing without loss.  */
+		size_t least = 6, most = both - size < 8 ? 9 : 6;
 		assert_int_equal(truncate(path, (off_t)size), 0);
 		open_history(t, DAYS(7), 1 << 30);
 		live(t, 3, "alice@example.com", "bob@example.net"); /* goes behind what is cut */
 		search(t, "alice@example.com");
-		assert_int_equal(t->found_count, 6);
-		history_close(t->history);
+		assert_in_range(t->found_count, least, most);
+		close_history(t);
 		open_history(t, DAYS(7), 1 << 30);
 		search(t, "alice@example.com");
-		assert_int_equal(t->found_count, 6);
-		history_close(t->history);
+		assert_in_range(t->found_count, least, most);
+		close_history(t);
 	}
 	/* A file that is none: it is left alone, and another one begun.  */
 	assert_int_equal(truncate(path, 20), 0);
 	open_history(t, DAYS(7), 1 << 30);
 	live(t, 4, "alice@example.com", "bob@example.net");
-	history_close(t->history);
+	close_history(t);
 	open_history(t, DAYS(7), 1 << 30);
 	assert_int_equal(count_files(t, &both), 2);
 	search(t, "alice@example.com");
@@ -369,7 +380,7 @@ static void test_keep(void **state)
 	search(t, "alice@example.com");
 	assert_int_equal(t->found_count, 3);
 	/* Old files of an earlier run.  */
-	history_close(t->history);
+	close_history(t);
 	test_run_ms(&t->loop, 2100);
 	open_history(t, SECONDS(2), 1 << 30);
 	test_run_ms(&t->loop, 100);
@@ -395,7 +406,7 @@ static void test_not_at_all(void **state)
 	wait_until_written(t);
 	search(t, "alice@example.com");
 	assert_int_equal(t->found_count, 3);
-	history_close(t->history);
+	close_history(t);
 	open_history(t, 0, 1 << 30);
 	test_run_ms(&t->loop, 100);
 	assert_int_equal(count_files(t, &octets), 0);
@@ -449,6 +460,7 @@ static void test_ending_early(void **state)
 	t->search = (struct history_search){.found = remember, .done = end, .max = 10};
 	history_search(t->history, &t->search, STR("alice@example.com"));
 	history_close(t->history);
+	t->history = NULL;
 	t->done = 0;
 	test_run_ms(&t->loop, 300);
 	assert_int_equal(t->done, 0);

@@ -9,7 +9,7 @@ import pytest
 from harness import free_port, queued_id, run, wait_for
 from peers import Hop, dns
 
-FAST = 'queue { retry = ["300ms", "500ms", "1s"] }\n'
+FAST = 'queue { retry = ["1s"] }\n'
 
 
 @pytest.fixture
@@ -128,11 +128,11 @@ def test_permanent_failure_is_returned_once(make_server, hops):
     assert bounce["From"].addresses[0].addr_spec.startswith("MAILER-DAEMON@")
     assert bounce.get_content_type() == "multipart/report"
     human, status, original = bounce.iter_parts()
-    text = human.get_content()
+    text = " ".join(human.get_content().split())
     assert "bad1@e.test" in text and "bad2@e.test" in text and "no such user here" in text
     fields = [dict(p.items()) for p in status.get_payload()]
     assert fields[0]["Reporting-MTA"] == "dns; mail.example.com"
-    assert {f["Final-Recipient"] for f in fields[1:]} == {"rfc822; bad1@e.test", "rfc822; bad2@e.test"}
+    assert {f["Final-Recipient"].replace(" ", "") for f in fields[1:]} == {"rfc822;bad1@e.test", "rfc822;bad2@e.test"}
     assert all(f["Action"] == "failed" and f["Status"] == "5.1.1" for f in fields[1:])
     assert all("no such user" in f["Diagnostic-Code"] for f in fields[1:])
     assert "Subject: precious" in original.as_string()
@@ -170,12 +170,12 @@ def test_notify_and_ret(make_server, hops):
     fields = [dict(p.items()) for p in status.get_payload()]
     assert fields[0]["Original-Envelope-Id"] == "env+1"
     assert len(fields) == 2
-    assert fields[1]["Original-Recipient"] == "rfc822;orig@e.test" or fields[1]["Original-Recipient"] == "rfc822; orig@e.test"
+    assert fields[1]["Original-Recipient"].replace(" ", "") == "rfc822;orig@e.test"
     assert original.get_content_type() == "message/rfc822" and "the body" in original.as_string()
 
 
 def test_expiry(make_server):
-    server = make_server(LOCAL + 'queue { retry = ["200ms"], lifetime = 2s }\n'
+    server = make_server(LOCAL + 'queue { retry = ["1s"], lifetime = 2s }\n'
                          f'route "*" {{ to = "smtp:127.0.0.1:{free_port()}", allow_loopback = true }}\n')
     with server.talk() as t:
         t.mail("x@e.test", sender="sender@example.com")
