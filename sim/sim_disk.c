@@ -46,6 +46,7 @@ void disk_heal(struct disk *d)
 	struct disk_traits *t = &d->traits;
 	t->read_error = t->write_error = t->sync_error = t->name_error = t->slow = 0;
 	t->forgets = t->evicts = false;
+	t->capacity = 8ull << 30;
 }
 
 /* ---- names ---- */

@@ -86,7 +86,7 @@ struct disk {
 
 void disk_init(struct disk *d, struct world *world, uint64_t seed);
 void disk_release(struct disk *d);
-/* No fault and no delay any more; capacity as before.  */
+/* No fault and no delay any more, and room enough.  */
 void disk_heal(struct disk *d);
 
 /* The power is back: what is on the medium now.  No file may be open.  */

@@ -8,11 +8,13 @@
 
 struct disk;
 struct net;
+struct dns;
 
 struct io {
 	struct world *world;
 	struct net *net;
 	struct disk *disk;      /* NULL: it has none */
+	struct dns *dns;        /* whom its resolver asks */
 	const char *name;
 	struct net_address address; /* where its connections come from */
 	msec wall;              /* wall clock - world's clock */

@@ -72,11 +72,14 @@ struct model_message *model_message(struct spool_model *m, uint64_t number, uint
 
 struct model_message *model_find(struct spool_model *m, uint64_t id)
 {
+	struct model_message *found = NULL;
 	LIST_EACH (&m->messages, node) {
 		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
-		if (message->id == id) return message;
+		if (message->id != id) continue;
+		found = message;
+		if (message->fate == MODEL_KEPT || message->fate == MODEL_DOUBT) break; /* others may have had it before */
 	}
-	return NULL;
+	return found;
 }
 
 static void add_state(struct model_recipient *r, struct model_state s)
@@ -162,7 +165,7 @@ static void check_found(struct spool_model *m, struct spool *s, slot at)
 	const struct spool_message *found = spool_message(spool_index(s), at);
 	struct model_message *message = model_find(m, found->id);
 	if (!message) sim_violation(m->world, "recovery found a message with an id that was never given: %llx", (unsigned long long)found->id);
-	if (message->fate == MODEL_REFUSED || message->fate == MODEL_WRITING)
+	if (message->fate == MODEL_REFUSED || message->fate == MODEL_WRITING || message->fate == MODEL_LOST)
 		sim_violation(m->world, "message %llu was refused or given up, and came back", (unsigned long long)message->number);
 	if (message->fate == MODEL_GONE)
 		sim_violation(m->world, "message %llu had ended, on disk, and came back", (unsigned long long)message->number);
@@ -190,19 +193,18 @@ static bool may_be_gone(const struct model_message *message)
 
 static void check_missing(struct spool_model *m, struct spool *s, struct model_message *message)
 {
-	if (message->fate == MODEL_REFUSED || message->fate == MODEL_GONE) return;
+	if (message->fate == MODEL_REFUSED || message->fate == MODEL_GONE || message->fate == MODEL_LOST) return;
 	if (message->fate != MODEL_WRITING && spool_find(spool_index(s), message->id)) return;
 	if (message->fate == MODEL_WRITING || may_be_gone(message) || message->excused) {
-		message->fate = MODEL_GONE;
+		message->fate = message->fate == MODEL_DOUBT ? MODEL_LOST : MODEL_GONE;
 		return;
 	}
 	sim_violation(m->world, "message %llu (id %llx) was acknowledged and is gone", (unsigned long long)message->number,
 		(unsigned long long)message->id);
 }
 
-void model_recovered(struct spool_model *m, struct spool *s, msec now, bool orderly)
+void model_recovered(struct spool_model *m, struct spool *s, msec now)
 {
-	if (orderly) m->certain = m->seq;
 	LIST_EACH (&m->messages, node) {
 		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
 		if (message->fate == MODEL_LATELY) message->fate = MODEL_DOUBT;

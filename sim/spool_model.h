@@ -9,8 +9,8 @@
 #include "sim/judge.h"
 #include "spool/spool.h"
 
-/* LATELY: refused, and nothing has been acknowledged since: until then a failed disk may show it again.  */
-enum model_fate { MODEL_WRITING, MODEL_DOUBT, MODEL_KEPT, MODEL_LATELY, MODEL_REFUSED, MODEL_GONE };
+/* LOST: was in doubt, and nothing of it was found.  LATELY: refused, and nothing has been acknowledged since: until then a failed disk may show it again.  */
+enum model_fate { MODEL_WRITING, MODEL_DOUBT, MODEL_KEPT, MODEL_LATELY, MODEL_REFUSED, MODEL_LOST, MODEL_GONE };
 
 struct model_state {       /* of a recipient, from one moment on */
 	uint64_t seq;
@@ -58,7 +58,7 @@ static inline struct model_state *model_now(struct model_recipient *r) { return 
 void model_certain(struct spool_model *m, uint64_t seq);
 
 /* Compare with what recovery found, and take over what it found where there was doubt.  */
-void model_recovered(struct spool_model *m, struct spool *s, msec now, bool orderly);
+void model_recovered(struct spool_model *m, struct spool *s, msec now);
 /* Compare the index with what is so while the spool is open.  */
 void model_compare(struct spool_model *m, struct spool *s);
 /* Read a message and compare it.  */

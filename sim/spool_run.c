@@ -97,7 +97,7 @@ static void begin_message(struct spool_run *r, struct load_writer *w)
 	w->committing = w->waits = false;
 	LIST_EACH (&r->model.messages, node) {
 		struct model_message *other = CONTAINER_OF(node, struct model_message, link);
-		if (other != w->message && other->id == w->message->id && other->fate != MODEL_REFUSED)
+		if (other != w->message && other->id == w->message->id && other->fate != MODEL_REFUSED && other->fate != MODEL_LOST)
 			sim_violation(&r->world, "an id was given twice: messages %llu and %llu", (unsigned long long)other->number,
 				(unsigned long long)w->message->number);
 	}
@@ -313,13 +313,14 @@ static void visit_nothing(void *context, slot recipient, struct str domain)
 }
 
 /* Open the spool on the disk as it is.  False: it could not be opened.  */
-static bool open_spool(struct spool_run *r, bool orderly)
+static bool open_spool(struct spool_run *r)
 {
 	struct spool_report report;
 	const char *why = "?";
 	r->recoveries++;
 	int error = spool_open(&r->io, &r->spool_options, &r->spool, &report, &why);
 	world_note(&r->world, "opened", (uint64_t)-error, report.messages);
+	if (!r->io.dead) r->io.calls_left = 0;
 	if (error && !r->io.dead && error != -EIO && error != -ENOSPC)
 		sim_violation(&r->world, "the spool cannot be opened: %s (%s)", strerror(-error), why);
 	if (error) return false;
@@ -327,7 +328,7 @@ static bool open_spool(struct spool_run *r, bool orderly)
 		spool_close(r->spool);
 		return false;
 	}
-	model_recovered(&r->model, r->spool, io_now(&r->io), orderly);
+	model_recovered(&r->model, r->spool, io_now(&r->io));
 	uint32_t visited = 0;
 	spool_each_recovered(r->spool, visit_nothing, &visited);
 	ASSERT(visited <= spool_recipient_count(spool_index(r->spool)));
@@ -342,6 +343,7 @@ static void end_life(struct spool_run *r, enum life_end end)
 	if (end == END_POWER || end == END_KILL) machine_cut_power(&r->io);
 	close_readers(r);
 	abandon_writers(r);
+	ask_sync(r); /* an orderly end answers it, when it can */
 	spool_close(r->spool);
 	r->spool = NULL;
 	io_timer_cancel(&r->io, &r->tick);
@@ -382,19 +384,18 @@ static enum life_end live(struct spool_run *r, msec length_ms, enum life_end wan
 }
 
 /* Until the spool is open; on the way the power may go a few times more.  */
-static void recover(struct spool_run *r, bool orderly, bool cut)
+static void recover(struct spool_run *r, bool cut)
 {
 	for (int tries = 0;; tries++) {
 		if (cut) disk_power_cut(&r->disk);
 		new_machine(r);
 		bool crash = tries < 3 && r->options.crashes && sim_chance(&r->world.rng, 0.3);
 		if (crash) r->io.calls_left = sim_skewed(&r->world.rng, 1, 60);
-		if (open_spool(r, orderly && tries == 0)) {
+		if (open_spool(r)) {
 			r->io.calls_left = 0;
 			return;
 		}
 		cut = r->io.dead;
-		orderly = orderly && !cut;
 		if (tries > 4) disk_heal(&r->disk);
 		if (tries > 20) sim_violation(&r->world, "the spool does not open on a disk that is well");
 	}
@@ -417,7 +418,7 @@ static void drain(struct spool_run *r)
 	io_run(&r->io);
 	spool_check(r->spool);
 	end_life(r, END_ORDERLY);
-	recover(r, true, false);
+	recover(r, false);
 	if (spool_message_count(spool_index(r->spool)) > 0) sim_violation(&r->world, "ended messages came back");
 	end_life(r, END_ORDERLY);
 }
@@ -434,10 +435,10 @@ static void choose_disk(struct spool_run *r, struct rng *rng)
 	t->names_in_order = sim_chance(rng, 0.5);
 	if (sim_chance(rng, 0.3)) t->slow = 0.01;
 	if (!r->options.faults || sim_chance(rng, 0.5)) return;
-	if (sim_chance(rng, 0.4)) t->read_error = 0.001;
-	if (sim_chance(rng, 0.5)) t->write_error = 0.01;
-	if (sim_chance(rng, 0.6)) t->sync_error = 0.02;
-	if (sim_chance(rng, 0.3)) t->name_error = 0.02;
+	if (sim_chance(rng, 0.4)) t->read_error = 0.002;
+	if (sim_chance(rng, 0.5)) t->write_error = 0.05 * rng_unit(rng);
+	if (sim_chance(rng, 0.6)) t->sync_error = 0.1 * rng_unit(rng);
+	if (sim_chance(rng, 0.3)) t->name_error = 0.1 * rng_unit(rng);
 	t->forgets = sim_chance(rng, 0.6);
 	t->evicts = sim_chance(rng, 0.5);
 	if (sim_chance(rng, 0.3)) t->capacity = (uint64_t)sim_between(rng, 1, 12) << 20;
@@ -495,7 +496,7 @@ void spool_run(const struct sim_options *options, struct sim_result *ret)
 	struct spool_run *r = &run;
 	*r = (struct spool_run){0};
 	begin_run(r, options);
-	recover(r, false, false);
+	recover(r, false);
 	int64_t lives = sim_between(&r->world.rng, 1, options->crashes ? 12 : 2);
 	for (int64_t i = 0; i < lives; i++) {
 		uint64_t dice = rng_below(&r->world.rng, 10);
@@ -504,7 +505,7 @@ void spool_run(const struct sim_options *options, struct sim_result *ret)
 		int64_t calls = at_call ? sim_skewed(&r->world.rng, 1, 3000) : 0;
 		enum life_end ended = live(r, sim_skewed(&r->world.rng, 1, 20000), wanted, calls);
 		world_note(&r->world, "life-ended", ended, (uint64_t)i);
-		recover(r, ended == END_ORDERLY, ended == END_POWER || (ended == END_ORDERLY && sim_chance(&r->world.rng, 0.5)));
+		recover(r, ended == END_POWER || (ended == END_ORDERLY && sim_chance(&r->world.rng, 0.5)));
 	}
 	drain(r);
 	finish_run(r, ret);

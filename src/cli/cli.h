@@ -48,6 +48,10 @@ int cli_newaliases(const struct cli *cli, int argc, char **argv);
 /* Tables that the row of their command names.  */
 extern const struct cli_option cli_send_options[];
 extern const int cli_send_option_count;
+extern const struct cli_option cli_sink_options[];
+extern const int cli_sink_option_count;
+extern const struct cli_option cli_bench_options[];
+extern const int cli_bench_option_count;
 
 /* All of it: argv as main got it.  Returns the exit code.  */
 int cli_main(int argc, char **argv);

@@ -57,6 +57,43 @@ const struct cli_command cli_commands[] = {
 		.run = cli_trace,
 	},
 	{
+		.name = "route",
+		.arguments = "[--json] [--probe] ADDRESS|DOMAIN",
+		.summary = "How mail to an address would go; sends nothing.",
+		.help = "      --probe                also connect to each host, say EHLO, and leave\n",
+		.run = cli_route,
+	},
+	{
+		.name = "sink",
+		.arguments = "[OPTIONS] [HOST[:PORT]]",
+		.summary = "A server that accepts, counts and forgets, for tests.",
+		.help = "It listens on 127.0.0.1:2525 unless told otherwise. CMD is banner, mail, rcpt, data or end.\n\n"
+			"      --reply 'CMD=CODE [WORDS]'  what it answers: --reply 'rcpt=450 4.2.1 later'\n"
+			"      --delay CMD=TIME       wait so long before the answer\n"
+			"      --fail N%              refuse so many messages at their end, 451\n"
+			"      --dump DIR             keep them: DIR/N.eml, DIR/N.envelope\n"
+			"      --count N              leave after N messages\n",
+		.run = cli_sink,
+		.options = cli_sink_options,
+		.option_count = &cli_sink_option_count,
+	},
+	{
+		.name = "bench",
+		.arguments = "[OPTIONS] HOST[:PORT]",
+		.summary = "Load a server with mail, and measure it.",
+		.help = "      --messages N           1000\n"
+			"      --connections N        at once, each kept open: 10\n"
+			"      --per-connection N     open a new one after so many\n"
+			"      --size SIZE            of a message: 4k\n"
+			"      --recipients N         of each message: 1\n"
+			"      --rate N/s             not as fast as answers come, but so many; latency then counts from\n"
+			"                             when a message was due\n"
+			"      --from ADDRESS, --to ADDRESS (again and again: in turn), --helo NAME, --json\n",
+		.run = cli_bench,
+		.options = cli_bench_options,
+		.option_count = &cli_bench_option_count,
+	},
+	{
 		.name = "mailq",
 		.arguments = "",
 		.summary = "List the queue as the classic command does.",

@@ -78,15 +78,35 @@ bool compose_add_copy(const struct composed *c, struct buf *out, msec wall, stru
 
 /* ---- MIME ---- */
 
+static GMimeDataWrapper *wrap(struct str octets)
+{
+	GMimeStream *stream = g_mime_stream_mem_new_with_buffer(octets.len ? octets.ptr : "", octets.len);
+	GMimeDataWrapper *content = g_mime_data_wrapper_new_with_stream(stream, GMIME_CONTENT_ENCODING_DEFAULT);
+	g_object_unref(stream);
+	return content;
+}
+
+/* Readable as long as it can be: as it is, quoted-printable, and base64 for what is mostly not ASCII.  */
+static GMimeContentEncoding text_encoding(struct str body)
+{
+	size_t eight_bit = 0, line = 0, longest = 0;
+	for (size_t i = 0; i < body.len; i++) {
+		line = body.ptr[i] == '\n' ? 0 : line + 1;
+		if (line > longest) longest = line;
+		eight_bit += (unsigned char)body.ptr[i] > 127;
+	}
+	if (eight_bit > body.len / 3) return GMIME_CONTENT_ENCODING_BASE64;
+	return eight_bit || longest > 990 ? GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE : GMIME_CONTENT_ENCODING_7BIT;
+}
+
 static GMimeObject *text_part(struct str body)
 {
-	GMimeTextPart *part = g_mime_text_part_new_with_subtype("plain");
-	char *text = g_strndup(body.len ? body.ptr : "", body.len);
-	g_mime_text_part_set_charset(part, "utf-8");
-	g_mime_text_part_set_text(part, text);
-	g_free(text);
-	GMimeContentEncoding best = g_mime_part_get_best_content_encoding(GMIME_PART(part), GMIME_ENCODING_CONSTRAINT_7BIT);
-	g_mime_part_set_content_encoding(GMIME_PART(part), best);
+	GMimePart *part = g_mime_part_new_with_type("text", "plain");
+	GMimeDataWrapper *content = wrap(body);
+	g_mime_object_set_content_type_parameter(GMIME_OBJECT(part), "charset", "utf-8");
+	g_mime_part_set_content(part, content);
+	g_mime_part_set_content_encoding(part, text_encoding(body));
+	g_object_unref(content);
 	return GMIME_OBJECT(part);
 }
 
@@ -108,9 +128,7 @@ static GMimeObject *file_part(struct str path, struct str octets)
 	char *slash = strchr(type, '/');
 	*slash = 0;
 	GMimePart *part = g_mime_part_new_with_type(type, slash + 1);
-	GMimeStream *stream = g_mime_stream_mem_new_with_buffer(octets.len ? octets.ptr : "", octets.len);
-	GMimeDataWrapper *content = g_mime_data_wrapper_new_with_stream(stream, GMIME_CONTENT_ENCODING_DEFAULT);
-	g_object_unref(stream);
+	GMimeDataWrapper *content = wrap(octets);
 	g_mime_part_set_content(part, content);
 	g_object_unref(content);
 	g_mime_part_set_content_encoding(part, GMIME_CONTENT_ENCODING_BASE64);

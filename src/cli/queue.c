@@ -4,7 +4,7 @@
 #include "cli/show.h"
 
 struct view {
-	bool json, message;
+	bool json, message, chosen;
 	struct show_array array;
 	json_int_t messages;
 	const char *done;      /* "deleted" */
@@ -31,7 +31,7 @@ static void list_answer(struct ask *ask, const json_t *o, bool last)
 	if (last) {
 		report_missing(v, o);
 		if (v->json) show_array_end(&v->array);
-		else if (!v->messages) printf("The queue is empty.\n");
+		else if (!v->messages) printf("%s\n", v->chosen ? "Nothing like that is in the queue." : "The queue is empty.");
 		return;
 	}
 	v->messages++;
@@ -155,7 +155,7 @@ static const struct verb *find_verb(const char *name)
 static int run_verb(const struct cli *cli, const struct verb *verb, const struct filter *f)
 {
 	struct cli_world w;
-	struct view v = {.json = f->json, .message = f->message, .done = verb->done};
+	struct view v = {.json = f->json, .message = f->message, .chosen = f->chosen, .done = verb->done};
 	int code = cli_world_open(&w, cli, "queue");
 	if (code) {
 		json_decref(f->request);

@@ -151,6 +151,7 @@ static void on_event(struct talk *t, const struct smtp_client_event *event)
 	case SMTP_CLIENT_EVENT_READY:
 		t->was_ready = true;
 		t->ready_us = (uint32_t)(io_now_us(t->io) - t->began_us);
+		t->offered_starttls = t->client.offer.starttls;
 		return;
 	case SMTP_CLIENT_EVENT_CONTENT:
 		CONTAINER_OF(event->transaction, struct talk_letter, transaction)->wanted = true;

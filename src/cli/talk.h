@@ -40,6 +40,7 @@ struct talk {
 	bool was_ready;
 	char host[320];           /* "mx1.example.net[192.0.2.1]:25" */
 	uint32_t ready_us;        /* from connecting to the reply to EHLO */
+	bool offered_starttls;
 	/* private */
 	int64_t began_us;
 	int connect_error;        /* found at once, told soon */

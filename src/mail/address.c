@@ -4,10 +4,13 @@
 
 enum { LABEL_MAX = 63 };
 
-/* RFC 5322 3.2.3 atext; an octet over 127 counts, its validity was looked at before.  */
+/* RFC 5322 3.2.3 atext, a bit for each octet below 128: letters, digits, !#$%&'*+-/=?^_`{|}~.  An octet
+ * over 127 counts too: that all of them are UTF-8 was looked at before.  */
 static bool is_atext(char c)
 {
-	return ascii_alnum(c) || (c & 0x80) || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	static const uint32_t bits[4] = {0, 0xa3ffacfa, 0xc7fffffe, 0x7fffffff};
+	unsigned char octet = (unsigned char)c;
+	return octet & 0x80 || bits[octet >> 5] >> (octet & 31) & 1;
 }
 
 static bool has_high(struct str s)
@@ -66,34 +69,36 @@ bool address_parse(struct str s, bool utf8, bool bare, struct address *ret)
 	a.domain = str_skip(rest, 1);
 	struct net_address unused;
 	a.literal = a.domain.len > 0 && a.domain.ptr[0] == '[';
-	if (a.literal ? !domain_literal(a.domain, &unused) : !domain_valid(a.domain, utf8)) return false;
+	if (a.literal ? !domain_literal(a.domain, &unused) : !domain_valid(a.domain, utf8))
+		return false;
 	*ret = a;
 	return true;
 }
 
-/* A label that is to be encoded (RFC 5890) may have more octets than its encoded form.  */
-static bool label_valid(struct str label, bool utf8)
+/* Octets of the label at the front of s; 0 when there is no good one.  One that is to be encoded (RFC 5890) may
+ * have more of them than its encoded form.  */
+static size_t take_label(struct str s)
 {
-	if (label.len == 0 || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-') return false;
-	bool high = has_high(label);
-	if (high ? !utf8 : label.len > LABEL_MAX) return false;
-	for (size_t i = 0; i < label.len; i++) {
-		char c = label.ptr[i];
-		if (!ascii_alnum(c) && c != '-' && c != '_' && !(c & 0x80)) return false;
+	bool high = false;
+	size_t n = 0;
+	for (; n < s.len && s.ptr[n] != '.'; n++) {
+		char c = s.ptr[n];
+		if (!ascii_alnum(c) && c != '-' && c != '_' && !(c & 0x80)) return 0;
+		high |= (c & 0x80) != 0;
 	}
-	return true;
+	if (n == 0 || s.ptr[0] == '-' || s.ptr[n - 1] == '-') return 0;
+	return n > LABEL_MAX && !high ? 0 : n;
 }
 
 bool domain_valid(struct str s, bool utf8)
 {
-	if (s.len == 0 || s.len > ADDRESS_DOMAIN_MAX || (utf8 && !utf8_valid(s))) return false;
-	struct str label;
-	bool more;
-	do {
-		more = str_cut(&s, '.', &label);
-		if (!label_valid(label, utf8)) return false;
-	} while (more);
-	return true;
+	if (s.len == 0 || s.len > ADDRESS_DOMAIN_MAX) return false;
+	if (has_high(s) && !(utf8 && utf8_valid(s))) return false;
+	for (;;) {
+		size_t n = take_label(s);
+		if (n == 0 || n == s.len) return n > 0;
+		s = str_skip(s, n + 1); /* a dot that is last leaves a label that is none */
+	}
 }
 
 bool domain_literal(struct str s, struct net_address *ret_address)

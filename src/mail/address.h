@@ -5,12 +5,13 @@
 #include "base/net.h"
 
 struct address {
-	struct str text;   /* the whole, as it was written, without source route and brackets */
-	struct str local;  /* as written: quotes of a quoted string included */
-	struct str domain; /* without '@'; an address literal with its brackets; empty: none was given */
-	bool quoted;       /* the local part is a quoted string */
-	bool literal;      /* the domain is an address literal */
-	bool utf8;         /* an octet over 127 occurs */
+	struct str text;  /* the whole, as it was written, without source route and brackets */
+	struct str local; /* as written: quotes of a quoted string included */
+	struct str
+		domain; /* without '@'; an address literal with its brackets; empty: none was given */
+	bool quoted;    /* the local part is a quoted string */
+	bool literal;   /* the domain is an address literal */
+	bool utf8;      /* an octet over 127 occurs */
 };
 
 enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_DOMAIN_MAX = 255, ADDRESS_PATH_MAX = 254 };

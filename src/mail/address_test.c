@@ -19,8 +19,10 @@ static void test_good(void **state)
 	} rows[] = {
 		{"a@b", "a", "b", PLAIN, false, false, false},
 		{"alice@example.com", "alice", "example.com", PLAIN, false, false, false},
-		{"Alice.B+tag@EXAMPLE.com", "Alice.B+tag", "EXAMPLE.com", PLAIN, false, false, false},
-		{"!#$%&'*+-/=?^_`{|}~@x.y", "!#$%&'*+-/=?^_`{|}~", "x.y", PLAIN, false, false, false},
+		{"Alice.B+tag@EXAMPLE.com", "Alice.B+tag", "EXAMPLE.com", PLAIN, false, false,
+			false},
+		{"!#$%&'*+-/=?^_`{|}~@x.y", "!#$%&'*+-/=?^_`{|}~", "x.y", PLAIN, false, false,
+			false},
 		{"1@2.3", "1", "2.3", PLAIN, false, false, false},
 		{"a@my_host.example", "a", "my_host.example", PLAIN, false, false, false},
 		{"a@x-y.example", "a", "x-y.example", PLAIN, false, false, false},
@@ -34,13 +36,17 @@ static void test_good(void **state)
 		{"a@[ipv6:::1]", "a", "[ipv6:::1]", PLAIN, false, true, false},
 		{"postmaster", "postmaster", "", BARE, false, false, false},
 		{"\"a b\"", "\"a b\"", "", BARE, true, false, false},
-		{"j\xc3\xb6rg@m\xc3\xbcnchen.de", "j\xc3\xb6rg", "m\xc3\xbcnchen.de", UTF8, false, false, true},
-		{"\"\xe6\x97\xa5 \xe6\x9c\xac\"@x", "\"\xe6\x97\xa5 \xe6\x9c\xac\"", "x", UTF8, true, false, true},
-		{"a@\xe6\x97\xa5\xe6\x9c\xac", "a", "\xe6\x97\xa5\xe6\x9c\xac", UTF8, false, false, true},
+		{"j\xc3\xb6rg@m\xc3\xbcnchen.de", "j\xc3\xb6rg", "m\xc3\xbcnchen.de", UTF8, false,
+			false, true},
+		{"\"\xe6\x97\xa5 \xe6\x9c\xac\"@x", "\"\xe6\x97\xa5 \xe6\x9c\xac\"", "x", UTF8,
+			true, false, true},
+		{"a@\xe6\x97\xa5\xe6\x9c\xac", "a", "\xe6\x97\xa5\xe6\x9c\xac", UTF8, false, false,
+			true},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct address a;
-		if (!parses(str_from_c(rows[i].text), rows[i].how, &a)) fail_msg("%s", rows[i].text);
+		if (!parses(str_from_c(rows[i].text), rows[i].how, &a))
+			fail_msg("%s", rows[i].text);
 		assert_str(a.text, rows[i].text);
 		assert_str(a.local, rows[i].local);
 		assert_str(a.domain, rows[i].domain);
@@ -57,20 +63,55 @@ static void test_bad(void **state)
 		struct str text;
 		int how;
 	} rows[] = {
-		{STR(""), BARE}, {STR("@"), BARE}, {STR("a@"), BARE}, {STR("@b"), BARE}, {STR("a"), PLAIN},
-		{STR("a@b@c"), PLAIN}, {STR("a b@c"), PLAIN}, {STR("a@b c"), PLAIN}, {STR("a@b "), PLAIN},
-		{STR(".a@b"), PLAIN}, {STR("a.@b"), PLAIN}, {STR("a..b@c"), PLAIN}, {STR("a@b."), PLAIN},
-		{STR("a@.b"), PLAIN}, {STR("a@b..c"), PLAIN}, {STR("a@-b"), PLAIN}, {STR("a@b-"), PLAIN},
-		{STR("a@b-.c"), PLAIN}, {STR("<a@b>"), PLAIN}, {STR("a(x)@b"), PLAIN}, {STR("a@b/c"), PLAIN},
-		{STR("\"a@b"), PLAIN}, {STR("\"a\"b@c"), PLAIN}, {STR("\"a\\\""), BARE}, {STR("\"a\\"), BARE},
-		{STR("\""), BARE}, {STR("\"a\rb\"@c"), PLAIN}, {STR("\"a\\\nb\"@c"), PLAIN},
-		{STR("\"a\0b\"@c"), PLAIN}, {STR("a\0@b"), PLAIN}, {STR("a@b\0"), PLAIN}, {STR("a\x7f@b"), PLAIN},
-		{STR("a\t@b"), PLAIN}, {STR("\"a\tb\"@c"), PLAIN},
-		{STR("a@[192.0.2]"), PLAIN}, {STR("a@[192.0.2.256]"), PLAIN}, {STR("a@[::1]"), PLAIN},
-		{STR("a@[IPv6:192.0.2.1]"), PLAIN}, {STR("a@[]"), PLAIN}, {STR("a@["), PLAIN},
-		{STR("a@[[192.0.2.1]]"), PLAIN}, {STR("a@[x400:y]"), PLAIN}, {STR("a@[192.0.2.1]x"), PLAIN},
-		{STR("j\xc3\xb6rg@x"), PLAIN}, {STR("a@m\xc3\xbcnchen.de"), PLAIN}, {STR("\xc3@x"), UTF8},
-		{STR("\xed\xa0\x80@x"), UTF8}, {STR("\"\xff\"@x"), UTF8}, {STR("a@\xc0\x80"), UTF8},
+		{STR(""), BARE},
+		{STR("@"), BARE},
+		{STR("a@"), BARE},
+		{STR("@b"), BARE},
+		{STR("a"), PLAIN},
+		{STR("a@b@c"), PLAIN},
+		{STR("a b@c"), PLAIN},
+		{STR("a@b c"), PLAIN},
+		{STR("a@b "), PLAIN},
+		{STR(".a@b"), PLAIN},
+		{STR("a.@b"), PLAIN},
+		{STR("a..b@c"), PLAIN},
+		{STR("a@b."), PLAIN},
+		{STR("a@.b"), PLAIN},
+		{STR("a@b..c"), PLAIN},
+		{STR("a@-b"), PLAIN},
+		{STR("a@b-"), PLAIN},
+		{STR("a@b-.c"), PLAIN},
+		{STR("<a@b>"), PLAIN},
+		{STR("a(x)@b"), PLAIN},
+		{STR("a@b/c"), PLAIN},
+		{STR("\"a@b"), PLAIN},
+		{STR("\"a\"b@c"), PLAIN},
+		{STR("\"a\\\""), BARE},
+		{STR("\"a\\"), BARE},
+		{STR("\""), BARE},
+		{STR("\"a\rb\"@c"), PLAIN},
+		{STR("\"a\\\nb\"@c"), PLAIN},
+		{STR("\"a\0b\"@c"), PLAIN},
+		{STR("a\0@b"), PLAIN},
+		{STR("a@b\0"), PLAIN},
+		{STR("a\x7f@b"), PLAIN},
+		{STR("a\t@b"), PLAIN},
+		{STR("\"a\tb\"@c"), PLAIN},
+		{STR("a@[192.0.2]"), PLAIN},
+		{STR("a@[192.0.2.256]"), PLAIN},
+		{STR("a@[::1]"), PLAIN},
+		{STR("a@[IPv6:192.0.2.1]"), PLAIN},
+		{STR("a@[]"), PLAIN},
+		{STR("a@["), PLAIN},
+		{STR("a@[[192.0.2.1]]"), PLAIN},
+		{STR("a@[x400:y]"), PLAIN},
+		{STR("a@[192.0.2.1]x"), PLAIN},
+		{STR("j\xc3\xb6rg@x"), PLAIN},
+		{STR("a@m\xc3\xbcnchen.de"), PLAIN},
+		{STR("\xc3@x"), UTF8},
+		{STR("\xed\xa0\x80@x"), UTF8},
+		{STR("\"\xff\"@x"), UTF8},
+		{STR("a@\xc0\x80"), UTF8},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct address a;
@@ -84,7 +125,8 @@ static void test_every_octet(void **state)
 	(void)state;
 	static const char specials[] = "()<>[]:;@\\,\" ";
 	for (int c = 0; c < 256; c++) {
-		char local[] = {'a', (char)c, 'b', '@', 'c'}, domain[] = {'a', '@', 'b', (char)c, 'c'};
+		char local[] = {'a', (char)c, 'b', '@', 'c'},
+		     domain[] = {'a', '@', 'b', (char)c, 'c'};
 		struct address a;
 		bool printable = c > 32 && c < 127;
 		bool atom = printable && !(c != 0 && strchr(specials, c));
@@ -141,7 +183,10 @@ static void test_plain_local_part(void **state)
 {
 	(void)state;
 	static const char *const rows[][2] = {
-		{"bob@x", "bob"}, {"\"bob\"@x", "bob"}, {"\"b o\\b\\\"\\\\\"@x", "b ob\"\\"}, {"\"\"@x", ""},
+		{"bob@x", "bob"},
+		{"\"bob\"@x", "bob"},
+		{"\"b o\\b\\\"\\\\\"@x", "b ob\"\\"},
+		{"\"\"@x", ""},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct address a;

@@ -83,7 +83,7 @@ static bool take_recipients(struct str *s, struct arena *arena, struct envelope 
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		struct recipient *r = &e->recipients[i];
 		if (!take_u8(s, &r->notify) || !take_copy(s, arena, &r->address) ||
-		    !take_copy(s, arena, &r->original) || !take_copy(s, arena, &r->orcpt))
+			!take_copy(s, arena, &r->original) || !take_copy(s, arena, &r->orcpt))
 			return false;
 	}
 	return true;
@@ -99,8 +99,8 @@ bool envelope_decode(struct str *from, struct arena *arena, struct envelope *ret
 	if (!take_msec(&s, &e.created) || !take_msec(&s, &e.hold_until)) return false;
 	if (!take_client(&s, arena, &e.client)) return false;
 	if (!take_copy(&s, arena, &e.reverse_path) || !take_copy(&s, arena, &e.envid) ||
-	    !take_copy(&s, arena, &e.helo) || !take_copy(&s, arena, &e.account) ||
-	    !take_copy(&s, arena, &e.tls))
+		!take_copy(&s, arena, &e.helo) || !take_copy(&s, arena, &e.account) ||
+		!take_copy(&s, arena, &e.tls))
 		return false;
 	if (!take_recipients(&s, arena, &e)) return false;
 	*from = s;
@@ -113,8 +113,8 @@ bool envelope_copy(const struct envelope *e, struct arena *arena, struct envelop
 	struct envelope to = *e;
 	struct str path = STR_NONE;
 	if (!copy(arena, e->reverse_path, &to.reverse_path) || !copy(arena, e->envid, &to.envid) ||
-	    !copy(arena, e->helo, &to.helo) || !copy(arena, e->account, &to.account) ||
-	    !copy(arena, e->tls, &to.tls))
+		!copy(arena, e->helo, &to.helo) || !copy(arena, e->account, &to.account) ||
+		!copy(arena, e->tls, &to.tls))
 		return false;
 	if (e->client.path && !arena_copy(arena, str_from_c(e->client.path), &path)) return false;
 	to.client.path = path.ptr;
@@ -127,8 +127,9 @@ bool envelope_copy(const struct envelope *e, struct arena *arena, struct envelop
 		const struct recipient *r = &e->recipients[i];
 		struct recipient *t = &to.recipients[i];
 		t->notify = r->notify;
-		if (!copy(arena, r->address, &t->address) || !copy(arena, r->original, &t->original) ||
-		    !copy(arena, r->orcpt, &t->orcpt))
+		if (!copy(arena, r->address, &t->address) ||
+			!copy(arena, r->original, &t->original) ||
+			!copy(arena, r->orcpt, &t->orcpt))
 			return false;
 	}
 	*ret = to;

@@ -7,16 +7,16 @@
 #include "base/net.h"
 
 enum {
-	ENVELOPE_8BIT = 1,        /* BODY=8BITMIME, or 8-bit octets were seen in the content */
-	ENVELOPE_BINARY = 2,      /* BODY=BINARYMIME */
-	ENVELOPE_UTF8 = 4,        /* SMTPUTF8 */
-	ENVELOPE_REQUIRETLS = 8,  /* RFC 8689 */
-	ENVELOPE_RET_FULL = 16,   /* DSN: RET=FULL */
-	ENVELOPE_RET_HDRS = 32,   /* DSN: RET=HDRS; neither: the sender did not say */
-	ENVELOPE_DSN = 64,        /* we made this message as a delivery status notification */
+	ENVELOPE_8BIT = 1,       /* BODY=8BITMIME, or 8-bit octets were seen in the content */
+	ENVELOPE_BINARY = 2,     /* BODY=BINARYMIME */
+	ENVELOPE_UTF8 = 4,       /* SMTPUTF8 */
+	ENVELOPE_REQUIRETLS = 8, /* RFC 8689 */
+	ENVELOPE_RET_FULL = 16,  /* DSN: RET=FULL */
+	ENVELOPE_RET_HDRS = 32,  /* DSN: RET=HDRS; neither: the sender did not say */
+	ENVELOPE_DSN = 64,       /* we made this message as a delivery status notification */
 	ENVELOPE_AUTHENTICATED = 128,
-	ENVELOPE_TLS = 256,       /* came over TLS */
-	ENVELOPE_ESMTP = 512,     /* EHLO, not HELO */
+	ENVELOPE_TLS = 256,   /* came over TLS */
+	ENVELOPE_ESMTP = 512, /* EHLO, not HELO */
 };
 
 enum {
@@ -40,10 +40,10 @@ struct envelope {
 	struct str account;      /* who logged in; else empty */
 	struct str tls;          /* "TLSv1.3 TLS_AES_256_GCM_SHA384"; empty in clear */
 	struct net_address client;
-	uint32_t flags;          /* ENVELOPE_* */
-	uint64_t size;           /* octets of content, our trace fields not counted */
-	msec created;            /* wall */
-	msec hold_until;         /* wall; FUTURERELEASE; 0: at once */
+	uint32_t flags;  /* ENVELOPE_* */
+	uint64_t size;   /* octets of content, our trace fields not counted */
+	msec created;    /* wall */
+	msec hold_until; /* wall; FUTURERELEASE; 0: at once */
 	struct recipient *recipients;
 	uint32_t recipient_count;
 };

@@ -5,8 +5,10 @@
 enum { ARENA_MAX = 1 << 20 };
 
 static struct recipient recipients[] = {
-	{.address = STR("bob@example.com"), .original = STR("sales@example.com"),
-	 .orcpt = STR("rfc822;sales@example.com"), .notify = NOTIFY_SUCCESS | NOTIFY_DELAY},
+	{.address = STR("bob@example.com"),
+		.original = STR("sales@example.com"),
+		.orcpt = STR("rfc822;sales@example.com"),
+		.notify = NOTIFY_SUCCESS | NOTIFY_DELAY},
 	{.address = STR("\"a b\"@[IPv6:::1]")},
 	{.address = STR("j\xc3\xb6rg@example.com"), .notify = NOTIFY_NEVER},
 };
@@ -82,9 +84,11 @@ static void test_round_trip(void **state)
 	(void)state;
 	round_trip(&full);
 	round_trip(&(struct envelope){0});
-	round_trip(&(struct envelope){
-		.client = {.family = NET_UNIX, .path = "/run/x.sock"}, .flags = UINT32_MAX,
-		.recipients = recipients, .recipient_count = 1, .created = -1});
+	round_trip(&(struct envelope){.client = {.family = NET_UNIX, .path = "/run/x.sock"},
+		.flags = UINT32_MAX,
+		.recipients = recipients,
+		.recipient_count = 1,
+		.created = -1});
 	round_trip(&(struct envelope){.client = {.family = NET_IPV4, .octets = {192, 0, 2, 1}}});
 }
 

@@ -2,12 +2,12 @@
 
 enum watch_state {
 	LINE_START,
-	END_CR,     /* a CR at the start of a line: the empty line, when LF follows */
+	END_CR, /* a CR at the start of a line: the empty line, when LF follows */
 	NAME,
 	NAME_BLANK, /* blanks between a name and its colon (RFC 5322 4.5.8) */
 	VALUE_WAIT, /* Message-ID: in front of the value */
 	VALUE,
-	SKIP,       /* to the end of the line: nothing to learn here */
+	SKIP, /* to the end of the line: nothing to learn here */
 };
 
 void header_watch_init(struct header_watch *w) { *w = (struct header_watch){.state = LINE_START}; }
@@ -79,9 +79,7 @@ static enum watch_state octet(struct header_watch *w, char c)
 {
 	switch ((enum watch_state)w->state) {
 	case LINE_START: return start_octet(w, c);
-	case END_CR:
-		w->done = true;
-		return SKIP;
+	case END_CR: w->done = true; return SKIP;
 	case NAME: return name_octet(w, c);
 	case NAME_BLANK:
 		if (c == ' ' || c == '\t') return NAME_BLANK;
@@ -139,7 +137,8 @@ bool header_next(struct str *section, struct str *ret_name, struct str *ret_valu
 		*section = str_skip(rest, first); /* behind the empty line, or at the end */
 		return false;
 	}
-	if (is_folded(rest) || !str_cut(&value, ':', &name)) return false; /* no field: the body begins */
+	if (is_folded(rest) || !str_cut(&value, ':', &name))
+		return false; /* no field: the body begins */
 	while (is_folded(str_skip(rest, n))) n += line_at(str_skip(rest, n));
 	*ret_name = str_trim(name);
 	*ret_value = without_end(str_of(value.ptr, (size_t)(rest.ptr + n - value.ptr)));

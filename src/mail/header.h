@@ -6,16 +6,16 @@
 
 /* Watches content octets up to the empty line; keeps what the server wants to know.  Bounded memory.  */
 struct header_watch {
-	uint32_t received;      /* Received fields so far (RFC 5321 6.3: 100 is a loop) */
-	bool done;              /* the empty line, or the end, was seen */
-	bool eight_bit;         /* an octet over 127 occurred in the header section */
-	char message_id[256];   /* value of Message-ID with its brackets, cut at 255 */
+	uint32_t received;    /* Received fields so far (RFC 5321 6.3: 100 is a loop) */
+	bool done;            /* the empty line, or the end, was seen */
+	bool eight_bit;       /* an octet over 127 occurred in the header section */
+	char message_id[256]; /* value of Message-ID with its brackets, cut at 255 */
 	uint16_t message_id_len;
 	/* private */
 	char name[24];
 	uint8_t name_len;
 	uint8_t state;
-	bool id_open;           /* in a Message-ID whose value has not come yet */
+	bool id_open; /* in a Message-ID whose value has not come yet */
 };
 
 void header_watch_init(struct header_watch *w);

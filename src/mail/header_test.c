@@ -18,11 +18,13 @@ static void watch(struct str s, struct seen wanted)
 			header_watch_feed(&w, str_head(s, cut));
 			header_watch_feed(&w, str_skip(s, cut));
 		} else {
-			for (size_t i = 0; i < s.len; i++) header_watch_feed(&w, str_of(s.ptr + i, 1));
+			for (size_t i = 0; i < s.len; i++)
+				header_watch_feed(&w, str_of(s.ptr + i, 1));
 		}
-		if (w.received != wanted.received || w.done != wanted.done || w.eight_bit != wanted.eight_bit)
-			fail_msg("cut %zu of \"" STR_FMT "\": %u %d %d", cut, STR_ARG(s), w.received, w.done,
-			         w.eight_bit);
+		if (w.received != wanted.received || w.done != wanted.done ||
+			w.eight_bit != wanted.eight_bit)
+			fail_msg("cut %zu of \"" STR_FMT "\": %u %d %d", cut, STR_ARG(s),
+				w.received, w.done, w.eight_bit);
 		assert_str(header_message_id(&w), wanted.message_id);
 	}
 }
@@ -35,8 +37,9 @@ static void test_watch(void **state)
 	watch(STR("\nReceived: x"), (struct seen){0, true, false, ""});
 	watch(STR("Subject: x\r\n\r\nReceived: x\r\n\xff"), (struct seen){0, true, false, ""});
 	watch(STR("Received: a\r\n b\r\n\tc\r\nRECEIVED:\r\nreceived : x\r\nX-Received: n\r\nReceived-SPF: n\r\n\r\n"),
-	      (struct seen){3, true, false, ""});
-	watch(STR("Subject: Received: x\r\n Received: y\r\n\r\n"), (struct seen){0, true, false, ""});
+		(struct seen){3, true, false, ""});
+	watch(STR("Subject: Received: x\r\n Received: y\r\n\r\n"),
+		(struct seen){0, true, false, ""});
 	watch(STR("Subject: \xc3\xb6\r\n\r\n"), (struct seen){0, true, true, ""});
 	watch(STR("Subject: 12345678901234567890\xc3\r\n\r\n"), (struct seen){0, true, true, ""});
 	watch(STR("S\xc3: x\r\n\r\n"), (struct seen){0, true, true, ""});
@@ -47,10 +50,13 @@ static void test_message_id(void **state)
 {
 	(void)state;
 	watch(STR("Message-ID: <a@b>\r\n\r\n"), (struct seen){0, true, false, "<a@b>"});
-	watch(STR("message-id:<a@b> (x)\r\nMessage-ID: <second@b>\r\n\r\n"), (struct seen){0, true, false, "<a@b>"});
+	watch(STR("message-id:<a@b> (x)\r\nMessage-ID: <second@b>\r\n\r\n"),
+		(struct seen){0, true, false, "<a@b>"});
 	watch(STR("Message-Id:\r\n <a@b>\r\n\r\n"), (struct seen){0, true, false, "<a@b>"});
-	watch(STR("Message-ID:  \r\n\t \r\n <a@b>\r\n <no>\r\n\r\n"), (struct seen){0, true, false, "<a@b>"});
-	watch(STR("Message-ID:\r\nReceived: x\r\n <a@b>\r\n\r\n"), (struct seen){1, true, false, ""});
+	watch(STR("Message-ID:  \r\n\t \r\n <a@b>\r\n <no>\r\n\r\n"),
+		(struct seen){0, true, false, "<a@b>"});
+	watch(STR("Message-ID:\r\nReceived: x\r\n <a@b>\r\n\r\n"),
+		(struct seen){1, true, false, ""});
 	watch(STR("Message-ID: bare\r\n more\r\n\r\n"), (struct seen){0, true, false, "bare"});
 	watch(STR("Subject: <a@b>\r\n <a@b>\r\n\r\n"), (struct seen){0, true, false, ""});
 	watch(STR("X: y\r\n\r\nMessage-ID: <a@b>\r\n"), (struct seen){0, true, false, ""});
@@ -74,16 +80,18 @@ static void test_message_id_is_cut(void **state)
 static void test_long_names(void **state)
 {
 	(void)state;
-	watch(STR("ReceivedReceivedReceivedReceived: x\r\n\r\n"), (struct seen){0, true, false, ""});
+	watch(STR("ReceivedReceivedReceivedReceived: x\r\n\r\n"),
+		(struct seen){0, true, false, ""});
 	watch(STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: x\r\nReceived: x\r\n\r\n"),
-	      (struct seen){1, true, false, ""});
+		(struct seen){1, true, false, ""});
 }
 
 static void test_no_field_ends_the_section(void **state)
 {
 	(void)state;
 	watch(STR("hello\r\nReceived: x\r\n"), (struct seen){0, true, false, ""});
-	watch(STR("Received: x\r\nhello there\r\nReceived: x\r\n"), (struct seen){1, true, false, ""});
+	watch(STR("Received: x\r\nhello there\r\nReceived: x\r\n"),
+		(struct seen){1, true, false, ""});
 	watch(STR(": x\r\nReceived: x\r\n"), (struct seen){0, true, false, ""});
 	watch(STR("From a@b Sun Nov 22\r\nReceived: x\r\n\r\n"), (struct seen){1, true, false, ""});
 	watch(STR(">From a@b\r\nReceived: x\r\n\r\n"), (struct seen){1, true, false, ""});

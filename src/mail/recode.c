@@ -231,7 +231,7 @@ static void header_line(struct recode *r, struct str text, struct str whole, boo
 	else if (!r->writing) r->label_size += whole.len;
 }
 
-static void leaf_line(struct recode *r, struct str text, struct str whole, bool first, struct buf *out)
+static void leaf_line(struct recode *r, struct str text, struct str whole, struct buf *out)
 {
 	bool coding = r->writing ? r->action != KEEP : encoding_for(r) != KEEP;
 	if (!r->writing) {
@@ -244,8 +244,8 @@ static void leaf_line(struct recode *r, struct str text, struct str whole, bool 
 	}
 	if (!coding) return;
 	struct buf *to = r->writing ? out : NULL;
-	if (first && r->crlf_held) encoder_line_end(&r->encoder, to);
-	if (first) r->crlf_held = false;
+	if (r->crlf_held) encoder_line_end(&r->encoder, to);
+	r->crlf_held = false;
 	encoder_add(&r->encoder, text, to);
 	if (whole.len > text.len) r->crlf_held = true;
 }
@@ -267,7 +267,6 @@ static bool boundary_line(struct recode *r, struct str text, struct str whole, s
 	for (uint8_t i = r->depth; i-- > 0;) {
 		bool closing;
 		if (!is_boundary(&r->levels[i], text, &closing)) continue;
-		if (r->where == RECODE_IN_HEADER) end_field(r);
 		end_entity(r, true, out);
 		put(r, whole, out);
 		r->depth = closing ? i : (uint8_t)(i + 1);
@@ -287,7 +286,7 @@ static void take_line(struct recode *r, struct str whole, bool has_end, struct b
 	if (r->where == RECODE_IN_HEADER) {
 		header_line(r, text, whole, first, out);
 	} else if (r->where == RECODE_IN_LEAF) {
-		leaf_line(r, text, whole, first, out);
+		leaf_line(r, text, whole, out);
 	} else {
 		if (beyond_seven_bit(text)) fault(r, RECODE_OUTSIDE);
 		put(r, whole, out);

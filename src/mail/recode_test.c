@@ -140,6 +140,9 @@ static void test_nesting(void **state)
 	              "Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6\r\n"
 	              "--b\r\nContent-Transfer-Encoding: quoted-printable\r\n"
 	              "Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6\r\n--b--\r\n--b\r\n\r\n", 3);
+	becomes(MIXED "\r\n--b\r\n" MIXED "\r\n--b--\r\n--b\r\nContent-Type: text/plain\r\n\r\n\xf6\r\n--b--\r\n",
+	        MIXED "\r\n--b\r\n" MIXED "\r\n--b--\r\n--b\r\nContent-Type: text/plain\r\n"
+	              "Content-Transfer-Encoding: quoted-printable\r\n\r\n=F6\r\n--b--\r\n", 1);
 	/* In a digest a part is a message unless it says otherwise (RFC 2046 5.1.5).  */
 	becomes("MIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: b\r\nMIME-Version: 1.0\r\n"
 	        "Content-Type: text/plain\r\n\r\n\xf6\r\n--b--\r\n",
@@ -155,6 +158,8 @@ static void test_impossible(void **state)
 	fails("Content-Type: message/rfc822\r\n\r\nSubject: \xf6\r\n\r\n", RECODE_HEADER);
 	fails(MIXED "\r\n\xf6\r\n--b--\r\n", RECODE_OUTSIDE);
 	fails(MIXED "\r\n--b--\r\n\xf6", RECODE_OUTSIDE);
+	fails(MIXED "\r\n--b--\r\n--b\r\n\r\n\xf6", RECODE_OUTSIDE); /* what was closed is not opened again */
+	fails(MIXED "\r\n--b\r\n" MIXED "\r\n--b--\r\n\xf6", RECODE_OUTSIDE); /* the inner of two alike is closed */
 	fails("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xf6\r\n--b--\r\n", RECODE_SIGNED);
 	fails("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
 	      "--c\r\n\r\n\xf6\r\n--c--\r\n--b--\r\n", RECODE_SIGNED);

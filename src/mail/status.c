@@ -40,9 +40,12 @@ void enhanced_add(struct buf *out, struct enhanced e)
 const char *outcome_name(enum outcome_class c)
 {
 	static const char *const names[] = {
-		[OUTCOME_NONE] = "none",       [OUTCOME_DELIVERED] = "delivered",
-		[OUTCOME_DEFERRED] = "deferred", [OUTCOME_FAILED] = "failed",
-		[OUTCOME_EXPIRED] = "expired", [OUTCOME_DELETED] = "deleted",
+		[OUTCOME_NONE] = "none",
+		[OUTCOME_DELIVERED] = "delivered",
+		[OUTCOME_DEFERRED] = "deferred",
+		[OUTCOME_FAILED] = "failed",
+		[OUTCOME_EXPIRED] = "expired",
+		[OUTCOME_DELETED] = "deleted",
 	};
 	ASSERT((size_t)c < ARRAY_LEN(names));
 	return names[c];
@@ -80,10 +83,11 @@ bool outcome_decode(struct str *from, struct outcome *ret)
 	if (!take_u8(&s, &class) || class > OUTCOME_DELETED) return false;
 	if (!take_le16(&s, &o.code)) return false;
 	if (!take_u8(&s, &o.enhanced.class) || !take_le16(&s, &o.enhanced.subject) ||
-	    !take_le16(&s, &o.enhanced.detail))
+		!take_le16(&s, &o.enhanced.detail))
 		return false;
 	if (!take_u8(&s, &bits) || bits > (BIT_REMOTE | BIT_DOUBTFUL)) return false;
-	if (!take_lestr(&s, &o.text) || !take_lestr(&s, &o.host) || !take_lestr(&s, &o.tls)) return false;
+	if (!take_lestr(&s, &o.text) || !take_lestr(&s, &o.host) || !take_lestr(&s, &o.tls))
+		return false;
 	o.class = class;
 	o.remote = bits & BIT_REMOTE;
 	o.doubtful = bits & BIT_DOUBTFUL;
@@ -96,7 +100,7 @@ bool outcome_copy(const struct outcome *o, struct arena *arena, struct outcome *
 {
 	struct outcome to = *o;
 	if (!arena_copy(arena, o->text, &to.text) || !arena_copy(arena, o->host, &to.host) ||
-	    !arena_copy(arena, o->tls, &to.tls))
+		!arena_copy(arena, o->tls, &to.tls))
 		return false;
 	*ret = to;
 	return true;

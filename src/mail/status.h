@@ -23,14 +23,14 @@ struct enhanced {
 
 struct outcome {
 	enum outcome_class class;
-	uint16_t code;            /* SMTP reply code; 0: there was no reply */
+	uint16_t code; /* SMTP reply code; 0: there was no reply */
 	struct enhanced enhanced;
-	struct str text;          /* reply text, lines joined by a space, or our own words */
-	struct str host;          /* "mx1.example.net[192.0.2.1]:25", or "maildir", or empty */
-	struct str tls;           /* "TLSv1.3 TLS_AES_256_GCM_SHA384", empty in clear */
-	bool remote;              /* text is the peer's words (Diagnostic-Code: smtp) */
-	bool doubtful;            /* the final dot went out and no answer came: may arrive twice */
-	bool dsn_passed;          /* the next hop took over the sender's wish for a notification (not on disk) */
+	struct str text; /* reply text, lines joined by a space, or our own words */
+	struct str host; /* "mx1.example.net[192.0.2.1]:25", or "maildir", or empty */
+	struct str tls;  /* "TLSv1.3 TLS_AES_256_GCM_SHA384", empty in clear */
+	bool remote;     /* text is the peer's words (Diagnostic-Code: smtp) */
+	bool doubtful;   /* the final dot went out and no answer came: may arrive twice */
+	bool dsn_passed; /* the next hop took over the sender's wish for a notification (not on disk) */
 };
 
 enum { OUTCOME_TEXT_MAX = 512 };
@@ -38,7 +38,10 @@ enum { OUTCOME_TEXT_MAX = 512 };
 bool enhanced_parse(struct str s, struct enhanced *ret, size_t *ret_len); /* at the start of s */
 void enhanced_add(struct buf *out, struct enhanced e);
 const char *outcome_name(enum outcome_class c); /* "delivered" ... */
-static inline bool outcome_final(enum outcome_class c) { return c != OUTCOME_NONE && c != OUTCOME_DEFERRED; }
+static inline bool outcome_final(enum outcome_class c)
+{
+	return c != OUTCOME_NONE && c != OUTCOME_DEFERRED;
+}
 /* Our own words: code is derived from the class of the enhanced status (4 → 451, 5 → 550).  text borrowed.  */
 struct outcome outcome_local(enum outcome_class c, const char *enhanced, struct str text);
 /* Layout on disk (doc/spool.md).  */

@@ -30,8 +30,9 @@ static void test_enhanced(void **state)
 		assert_true(str_eq(buf_str(&out), str_head(str_from_c(good[i].text), len)));
 		buf_release(&out);
 	}
-	static const char *const bad[] = {"", "5", "5.", "5.1", "5.1.", "5.1.x", "3.1.1", "0.0.0", "5..1",
-		".1.1", "5.1.1000", "5.1000.1", "5.1.1.1", "5.1.1a", "5.1.-1", " 5.1.1", "51.1.1", "5,1,1"};
+	static const char *const bad[] = {"", "5", "5.", "5.1", "5.1.", "5.1.x", "3.1.1", "0.0.0",
+		"5..1", ".1.1", "5.1.1000", "5.1000.1", "5.1.1.1", "5.1.1a", "5.1.-1", " 5.1.1",
+		"51.1.1", "5,1,1"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct enhanced e;
 		if (enhanced_parse(str_from_c(bad[i]), &e, NULL)) fail_msg("%s", bad[i]);
@@ -76,9 +77,13 @@ static void assert_same(const struct outcome *a, const struct outcome *b)
 	assert_int_equal(a->doubtful, b->doubtful);
 }
 
-static const struct outcome full = {.class = OUTCOME_FAILED, .code = 550, .enhanced = {5, 712, 26},
-	.text = STR("5.7.26 no, thank you"), .host = STR("mx1.example.net[192.0.2.1]:25"),
-	.tls = STR("TLSv1.3 TLS_AES_256_GCM_SHA384"), .remote = true};
+static const struct outcome full = {.class = OUTCOME_FAILED,
+	.code = 550,
+	.enhanced = {5, 712, 26},
+	.text = STR("5.7.26 no, thank you"),
+	.host = STR("mx1.example.net[192.0.2.1]:25"),
+	.tls = STR("TLSv1.3 TLS_AES_256_GCM_SHA384"),
+	.remote = true};
 
 static void test_round_trip(void **state)
 {

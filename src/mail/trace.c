@@ -8,7 +8,8 @@ static void add_name(struct buf *out, struct str name, bool utf8)
 	if (name.len == 0) name = STR("unknown");
 	for (size_t i = 0; i < name.len && i < NAME_MAX_OCTETS; i++) {
 		char c = name.ptr[i];
-		bool plain = ascii_alnum(c) || (c != 0 && strchr("-._:[]", c)) || ((c & 0x80) && utf8);
+		bool plain =
+			ascii_alnum(c) || (c != 0 && strchr("-._:[]", c)) || ((c & 0x80) && utf8);
 		buf_add_c(out, plain ? c : '?');
 	}
 }
@@ -16,9 +17,10 @@ static void add_name(struct buf *out, struct str name, bool utf8)
 /* The with-protocol types of RFC 3848 and RFC 6531 4.3.  */
 static struct str protocol(uint32_t flags)
 {
-	static const struct str esmtp[] = {STR("ESMTP"), STR("ESMTPA"), STR("ESMTPS"), STR("ESMTPSA")};
-	static const struct str utf8[] = {STR("UTF8SMTP"), STR("UTF8SMTPA"), STR("UTF8SMTPS"),
-	                                  STR("UTF8SMTPSA")};
+	static const struct str esmtp[] = {
+		STR("ESMTP"), STR("ESMTPA"), STR("ESMTPS"), STR("ESMTPSA")};
+	static const struct str utf8[] = {
+		STR("UTF8SMTP"), STR("UTF8SMTPA"), STR("UTF8SMTPS"), STR("UTF8SMTPSA")};
 	if (!(flags & ENVELOPE_ESMTP)) return STR("SMTP");
 	int which = (flags & ENVELOPE_AUTHENTICATED ? 1 : 0) + (flags & ENVELOPE_TLS ? 2 : 0);
 	return flags & ENVELOPE_UTF8 ? utf8[which] : esmtp[which];
@@ -38,7 +40,8 @@ static void add_from(struct buf *out, const struct envelope *e)
 	buf_add(out, STR("\r\n\t"));
 }
 
-bool trace_add_received(struct buf *out, const struct envelope *e, struct str hostname, struct str id)
+bool trace_add_received(
+	struct buf *out, const struct envelope *e, struct str hostname, struct str id)
 {
 	buf_add(out, STR("Received: "));
 	add_from(out, e);

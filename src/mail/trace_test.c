@@ -2,7 +2,8 @@
 
 #include "base/test.h"
 
-static struct recipient one[] = {{.address = STR("bob@example.com")}, {.address = STR("x@example.com")}};
+static struct recipient one[] = {
+	{.address = STR("bob@example.com")}, {.address = STR("x@example.com")}};
 
 static void received(struct envelope e, const char *wanted)
 {
@@ -18,32 +19,37 @@ static void test_received(void **state)
 {
 	(void)state;
 	received((struct envelope){.helo = STR("client.example.org"),
-	                           .client = {.family = NET_IPV4, .octets = {192, 0, 2, 1}},
-	                           .recipients = one, .recipient_count = 1, .flags = ENVELOPE_ESMTP},
-	         "Received: from client.example.org ([192.0.2.1])\r\n"
-	         "\tby mx.example.com with ESMTP id 3XAMPLE1D\r\n"
-	         "\tfor <bob@example.com>;\r\n"
-	         "\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
+			 .client = {.family = NET_IPV4, .octets = {192, 0, 2, 1}},
+			 .recipients = one,
+			 .recipient_count = 1,
+			 .flags = ENVELOPE_ESMTP},
+		"Received: from client.example.org ([192.0.2.1])\r\n"
+		"\tby mx.example.com with ESMTP id 3XAMPLE1D\r\n"
+		"\tfor <bob@example.com>;\r\n"
+		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 	received((struct envelope){.helo = STR("[IPv6:2001:db8::1]"),
-	                           .client = {.family = NET_IPV6, .octets = {0x20, 1, 0xd, 0xb8, [15] = 1}},
-	                           .tls = STR("TLSv1.3 TLS_AES_256_GCM_SHA384"),
-	                           .recipients = one, .recipient_count = 2,
-	                           .flags = ENVELOPE_ESMTP | ENVELOPE_TLS | ENVELOPE_AUTHENTICATED},
-	         "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"
-	         "\tby mx.example.com with ESMTPSA id 3XAMPLE1D\r\n"
-	         "\ttls TLS_AES_256_GCM_SHA384;\r\n"
-	         "\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
-	received((struct envelope){0}, "Received: by mx.example.com with SMTP id 3XAMPLE1D;\r\n"
-	                               "\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
+			 .client = {.family = NET_IPV6, .octets = {0x20, 1, 0xd, 0xb8, [15] = 1}},
+			 .tls = STR("TLSv1.3 TLS_AES_256_GCM_SHA384"),
+			 .recipients = one,
+			 .recipient_count = 2,
+			 .flags = ENVELOPE_ESMTP | ENVELOPE_TLS | ENVELOPE_AUTHENTICATED},
+		"Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"
+		"\tby mx.example.com with ESMTPSA id 3XAMPLE1D\r\n"
+		"\ttls TLS_AES_256_GCM_SHA384;\r\n"
+		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
+	received((struct envelope){0},
+		"Received: by mx.example.com with SMTP id 3XAMPLE1D;\r\n"
+		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 }
 
 static void test_for_names_what_was_said(void **state)
 {
 	(void)state;
-	struct recipient aliased[] = {{.address = STR("bob@example.com"), .original = STR("sales@example.com")}};
+	struct recipient aliased[] = {
+		{.address = STR("bob@example.com"), .original = STR("sales@example.com")}};
 	received((struct envelope){.recipients = aliased, .recipient_count = 1, .helo = STR("h")},
-	         "Received: from h\r\n\tby mx.example.com with SMTP id 3XAMPLE1D\r\n"
-	         "\tfor <sales@example.com>;\r\n\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
+		"Received: from h\r\n\tby mx.example.com with SMTP id 3XAMPLE1D\r\n"
+		"\tfor <sales@example.com>;\r\n\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 }
 
 static void test_with_protocols(void **state)
@@ -61,12 +67,15 @@ static void test_with_protocols(void **state)
 		{ENVELOPE_ESMTP | ENVELOPE_UTF8, "UTF8SMTP"},
 		{ENVELOPE_ESMTP | ENVELOPE_UTF8 | ENVELOPE_AUTHENTICATED, "UTF8SMTPA"},
 		{ENVELOPE_ESMTP | ENVELOPE_UTF8 | ENVELOPE_TLS, "UTF8SMTPS"},
-		{ENVELOPE_ESMTP | ENVELOPE_UTF8 | ENVELOPE_TLS | ENVELOPE_AUTHENTICATED, "UTF8SMTPSA"},
+		{ENVELOPE_ESMTP | ENVELOPE_UTF8 | ENVELOPE_TLS | ENVELOPE_AUTHENTICATED,
+			"UTF8SMTPSA"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char wanted[200];
-		snprintf(wanted, sizeof(wanted), "Received: by mx.example.com with %s id 3XAMPLE1D;\r\n"
-		         "\tSun, 22 Nov 2026 05:12:47 +0000\r\n", rows[i].name);
+		snprintf(wanted, sizeof(wanted),
+			"Received: by mx.example.com with %s id 3XAMPLE1D;\r\n"
+			"\tSun, 22 Nov 2026 05:12:47 +0000\r\n",
+			rows[i].name);
 		received((struct envelope){.flags = rows[i].flags}, wanted);
 	}
 }
@@ -76,11 +85,11 @@ static void test_helo_cannot_break_out(void **state)
 {
 	(void)state;
 	received((struct envelope){.helo = STR("a b(c)<d>;\r\nX: \"y\"\xc3\xb6\0")},
-	         "Received: from a?b?c??d????X:??y????\r\n\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
-	         "\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
+		"Received: from a?b?c??d????X:??y????\r\n\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
+		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 	received((struct envelope){.helo = STR("m\xc3\xbcnchen.de"), .flags = ENVELOPE_UTF8},
-	         "Received: from m\xc3\xbcnchen.de\r\n\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
-	         "\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
+		"Received: from m\xc3\xbcnchen.de\r\n\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
+		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 }
 
 static void test_final(void **state)
@@ -90,8 +99,9 @@ static void test_final(void **state)
 	buf_init(&out, 2000);
 	assert_true(trace_add_final(&out, STR("alice@example.org"), STR("bob@example.com")));
 	assert_true(trace_add_final(&out, STR(""), STR("bob@example.com")));
-	assert_str(buf_str(&out), "Return-Path: <alice@example.org>\r\nDelivered-To: bob@example.com\r\n"
-	                          "Return-Path: <>\r\nDelivered-To: bob@example.com\r\n");
+	assert_str(buf_str(&out),
+		"Return-Path: <alice@example.org>\r\nDelivered-To: bob@example.com\r\n"
+		"Return-Path: <>\r\nDelivered-To: bob@example.com\r\n");
 	buf_release(&out);
 	buf_init(&out, 20);
 	assert_false(trace_add_final(&out, STR("alice@example.org"), STR("bob@example.com")));

@@ -12,7 +12,8 @@ static void each_attempt_has_its_entry_and_the_last_repeats(void **state)
 	static const struct {
 		uint32_t attempts;
 		msec wanted;
-	} cases[] = {{0, MINUTES(1)}, {1, MINUTES(1)}, {2, MINUTES(5)}, {3, HOURS(4)}, {4, HOURS(4)}, {255, HOURS(4)}};
+	} cases[] = {{0, MINUTES(1)}, {1, MINUTES(1)}, {2, MINUTES(5)}, {3, HOURS(4)},
+		{4, HOURS(4)}, {255, HOURS(4)}};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		msec least = MSEC_NEVER, most = 0;
 		for (int n = 0; n < 2000; n++) {
@@ -21,8 +22,10 @@ static void each_attempt_has_its_entry_and_the_last_repeats(void **state)
 			if (got > most) most = got;
 		}
 		/* Within a tenth, and most of that is used.  */
-		assert_true(least >= cases[i].wanted * 9 / 10 && least < cases[i].wanted * 91 / 100);
-		assert_true(most <= cases[i].wanted * 11 / 10 && most > cases[i].wanted * 109 / 100);
+		assert_true(
+			least >= cases[i].wanted * 9 / 10 && least < cases[i].wanted * 91 / 100);
+		assert_true(
+			most <= cases[i].wanted * 11 / 10 && most > cases[i].wanted * 109 / 100);
 	}
 }
 
@@ -31,7 +34,8 @@ static void a_destination_waits_an_hour_at_most(void **state)
 	(void)state;
 	struct rng rng;
 	rng_init(&rng, 3);
-	for (int n = 0; n < 100; n++) assert_true(backoff_destination(retry, 3, 9, &rng) <= MINUTES(66));
+	for (int n = 0; n < 100; n++)
+		assert_true(backoff_destination(retry, 3, 9, &rng) <= MINUTES(66));
 	assert_true(backoff_destination(retry, 3, 1, &rng) <= 66000);
 }
 

@@ -1,8 +1,8 @@
 #include "queue/state.h"
 
-/* A DSN is composed whole in memory, because the message it speaks of may end before it is on disk; then it is
- * committed like any mail.  The recipients that failed stay ACTIVE, owned by the bounce, until it is: a crash between
- * makes a second DSN, never none.  */
+/* A DSN is composed whole in memory, because the message it speaks of may end before it is on
+ * disk; then it is committed like any mail.  The recipients that failed stay ACTIVE, owned by
+ * the bounce, until it is: a crash between makes a second DSN, never none.  */
 
 enum {
 	TEXT_MAX = 4 << 20,
@@ -10,7 +10,7 @@ enum {
 	RETURN_FULL_MAX = 1 << 20,      /* larger messages are never returned whole */
 	RETURN_UNASKED_MAX = 50 * 1024, /* nor these, unless the sender said RET=FULL */
 	RETURN_HEADER_MAX = 64 * 1024,
-	AGAIN_MS = 5000,                /* after the spool refused */
+	AGAIN_MS = 5000, /* after the spool refused */
 	PIECE = 64 * 1024,
 };
 
@@ -20,11 +20,11 @@ struct bounce_end {
 };
 
 struct bounce {
-	struct queue *queue;  /* NULL: the queue is gone, only the commit's end is awaited */
+	struct queue *queue; /* NULL: the queue is gone, only the commit's end is awaited */
 	uint32_t number;
 	bool committing;
-	uint64_t id;          /* of the message it speaks of */
-	struct list link;     /* queue.bounces_waiting, when not committing */
+	uint64_t id;      /* of the message it speaks of */
+	struct list link; /* queue.bounces_waiting, when not committing */
 	struct spool_writer writer;
 	struct spool_op op;
 	struct buf text;
@@ -35,7 +35,10 @@ struct bounce {
 	uint32_t count;
 };
 
-bool bounce_room(const struct queue *q) { return q->bounce_count < QUEUE_BOUNCES_MAX; }
+bool bounce_room(const struct queue *q)
+{
+	return q->bounce_count < QUEUE_BOUNCES_MAX && q->bounce_octets < QUEUE_BOUNCES_OCTETS;
+}
 
 static void bounce_free(struct bounce *b)
 {
@@ -48,18 +51,22 @@ static void bounce_drop(struct queue *q, struct bounce *b)
 {
 	table_remove(&q->bounces, b->number);
 	q->bounce_count--;
+	q->bounce_octets -= b->text.len;
 	list_remove(&b->link);
 	bounce_free(b);
 }
 
 /* ---- composing ---- */
 
-/* RFC 3461 4.3: RET says how a failure is returned; what is no failure comes back with the header alone.  */
-static bool returns_whole(const struct envelope *e, uint64_t size, const struct bounce_item *items, uint32_t count)
+/* RFC 3461 4.3: RET says how a failure is returned; what is no failure comes back with the
+ * header alone, and so does what must not travel without TLS (RFC 8689 5).  */
+static bool returns_whole(
+	const struct envelope *e, uint64_t size, const struct bounce_item *items, uint32_t count)
 {
 	bool failed = false;
 	for (uint32_t i = 0; i < count; i++) failed |= items[i].action == DSN_FAILED;
-	if (!failed || size > RETURN_FULL_MAX || (e->flags & (ENVELOPE_RET_HDRS | ENVELOPE_BINARY))) return false;
+	uint32_t never = ENVELOPE_RET_HDRS | ENVELOPE_BINARY | ENVELOPE_REQUIRETLS;
+	if (!failed || size > RETURN_FULL_MAX || (e->flags & never)) return false;
 	return (e->flags & ENVELOPE_RET_FULL) || size <= RETURN_UNASKED_MAX;
 }
 
@@ -86,7 +93,8 @@ static void add_header(struct buf *out, struct spool_reader *reader)
 	struct buf header;
 	buf_init(&header, RETURN_HEADER_MAX + PIECE);
 	struct str octets;
-	while (header.len < RETURN_HEADER_MAX && spool_read(reader, &octets) == 0 && octets.len > 0) {
+	while (header.len < RETURN_HEADER_MAX && spool_read(reader, &octets) == 0 &&
+		octets.len > 0) {
 		if (!buf_add(&header, octets)) break;
 		if (header_end(buf_str(&header)) < header.len) break;
 	}
@@ -97,7 +105,8 @@ static void add_header(struct buf *out, struct spool_reader *reader)
 	buf_release(&header);
 }
 
-static bool compose_as(struct buf *text, const struct dsn *dsn, struct spool_reader *reader, bool whole)
+static bool compose_as(
+	struct buf *text, const struct dsn *dsn, struct spool_reader *reader, bool whole)
 {
 	buf_clear(text);
 	spool_read_rewind(reader);
@@ -110,8 +119,8 @@ static bool compose_as(struct buf *text, const struct dsn *dsn, struct spool_rea
 	return buf_ok(text);
 }
 
-static bool compose(struct queue *q, struct bounce *b, struct spool_reader *reader, const struct bounce_item *items,
-	uint32_t count)
+static bool compose(struct queue *q, struct bounce *b, struct spool_reader *reader,
+	const struct bounce_item *items, uint32_t count)
 {
 	const struct envelope *e = &reader->envelope;
 	struct dsn_recipient *recipients = queue_alloc(count * sizeof(*recipients));
@@ -121,7 +130,9 @@ static bool compose(struct queue *q, struct bounce *b, struct spool_reader *read
 			.action = items[i].action,
 			.outcome = *items[i].outcome,
 			.last_attempt = items[i].last_attempt,
-			.retry_until = items[i].action == DSN_DELAYED ? spool_created(b->id) + q->options->lifetime : 0,
+			.retry_until = items[i].action == DSN_DELAYED
+				? spool_created(b->id) + q->options->lifetime
+				: 0,
 		};
 	}
 	char id[SPOOL_ID_LEN + 1];
@@ -129,11 +140,17 @@ static bool compose(struct queue *q, struct bounce *b, struct spool_reader *read
 	buf_init(&own, 64);
 	buf_add(&own, spool_id_text(b->id, id));
 	buf_printf(&own, ".%016llx", (unsigned long long)rng_next(&q->rng));
-	struct dsn dsn = {.envelope = e, .hostname = q->options->hostname, .id = spool_id_text(b->id, id),
-		.own_id = buf_str(&own), .now = q->wall, .recipients = recipients, .recipient_count = count};
+	struct dsn dsn = {.envelope = e,
+		.hostname = q->options->hostname,
+		.id = spool_id_text(b->id, id),
+		.own_id = buf_str(&own),
+		.now = q->wall,
+		.recipients = recipients,
+		.recipient_count = count};
 	bool whole = returns_whole(e, reader->size, items, count);
-	bool ok = buf_ok(&own) && (compose_as(&b->text, &dsn, reader, whole) ||
-		(whole && compose_as(&b->text, &dsn, reader, false)));
+	bool ok = buf_ok(&own) &&
+		(compose_as(&b->text, &dsn, reader, whole) ||
+			(whole && compose_as(&b->text, &dsn, reader, false)));
 	buf_release(&own);
 	free(recipients);
 	return ok;
@@ -216,10 +233,19 @@ static void tell(struct queue *q, const struct bounce *b, uint64_t own_id)
 	log_i64(q->log, "recipients", b->count);
 	log_end(q->log);
 	if (!q->history) return;
-	history_add(q->history, &(struct history_record){.event = HISTORY_BOUNCED, .id = b->id, .wall = q->wall,
-		.recipient = b->to.address, .other_id = own_id});
-	history_add(q->history, &(struct history_record){.event = HISTORY_ACCEPTED, .id = own_id, .wall = q->wall,
-		.size = b->envelope.size, .recipients = &b->to.address, .recipient_count = 1});
+	history_add(q->history,
+		&(struct history_record){.event = HISTORY_BOUNCED,
+			.id = b->id,
+			.wall = q->wall,
+			.recipient = b->to.address,
+			.other_id = own_id});
+	history_add(q->history,
+		&(struct history_record){.event = HISTORY_ACCEPTED,
+			.id = own_id,
+			.wall = q->wall,
+			.size = b->envelope.size,
+			.recipients = &b->to.address,
+			.recipient_count = 1});
 }
 
 static void done(struct spool_op *op, int error)
@@ -238,7 +264,8 @@ static void done(struct spool_op *op, int error)
 	tell(q, b, spool_message(q->index, message)->id);
 	q->stats.bounces++;
 	for (uint32_t i = 0; i < b->count; i++) {
-		if (b->ends[i].recipient) settle_end(q, b->ends[i].recipient, b->id, &b->ends[i].outcome);
+		if (b->ends[i].recipient)
+			settle_end(q, b->ends[i].recipient, b->id, &b->ends[i].outcome);
 	}
 	queue_accepted(q, message, &b->envelope, q->now, q->wall);
 	bounce_drop(q, b);
@@ -246,7 +273,8 @@ static void done(struct spool_op *op, int error)
 
 /* ---- ---- */
 
-static bool prepare(struct queue *q, struct bounce *b, slot message, const struct bounce_item *items, uint32_t count)
+static bool prepare(struct queue *q, struct bounce *b, slot message,
+	const struct bounce_item *items, uint32_t count)
 {
 	struct spool_reader reader;
 	if (spool_read_open(q->spool, message, &reader) != 0) return false;
@@ -272,6 +300,7 @@ bool bounce_make(struct queue *q, slot message, const struct bounce_item *items,
 	b->number = table_add(&q->bounces, b);
 	if (b->number == 0) queue_no_memory();
 	q->bounce_count++;
+	q->bounce_octets += b->text.len;
 	for (uint32_t i = 0; i < b->count; i++) {
 		struct spool_recipient *r = spool_recipient(q->index, b->ends[i].recipient);
 		place_move(q, b->ends[i].recipient, PLACE_BOUNCE);

@@ -1,25 +1,5 @@
 #include "queue/test.h"
 
-/* The DSN that was made last: the newest message without a sender.  NULL: none.  */
-static struct fake_message *find_dsn(struct world *w)
-{
-	slot found = 0;
-	for (slot at = 1; at < spool_message_end(&w->spool->index); at++) {
-		uint64_t id = spool_message(&w->spool->index, at)->id;
-		if (!id || !(w->spool->messages[at]->envelope.flags & ENVELOPE_DSN)) continue;
-		if (!found || id > spool_message(&w->spool->index, found)->id) found = at;
-	}
-	return found ? w->spool->messages[found] : NULL;
-}
-
-static slot accept_one(struct world *w, const char *from, const char *to, uint8_t notify, uint32_t flags, struct str body)
-{
-	struct recipient recipient = {.address = str_from_c(to), .notify = notify};
-	struct envelope e = {.reverse_path = str_from_c(from), .recipients = &recipient, .recipient_count = 1, .flags = flags,
-		.size = body.len, .created = w->wall};
-	return world_accept_envelope(w, &e, body);
-}
-
 static void a_failure_is_returned_to_the_sender(void **state)
 {
 	(void)state;
@@ -34,7 +14,7 @@ static void a_failure_is_returned_to_the_sender(void **state)
 	fake_spool_sync(w.spool);
 	assert_int_equal(w.spool->ended[OUTCOME_FAILED], 1);
 	queue_check(w.q);
-	struct fake_message *dsn = find_dsn(&w);
+	struct fake_message *dsn = world_find_dsn(&w);
 	assert_non_null(dsn);
 	assert_int_equal(dsn->envelope.reverse_path.len, 0);
 	assert_int_equal(dsn->envelope.recipient_count, 1);
@@ -70,50 +50,6 @@ static void a_dsn_that_fails_ends_there(void **state)
 	world_release(&w);
 }
 
-/* What a message gets, and whether its sender hears of it.  */
-static void who_is_told_what(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *from, *key, *to;
-		uint8_t notify;
-		enum outcome_class class;
-		bool passed;
-		const char *action; /* NULL: no DSN */
-	} cases[] = {
-		{"alice@a.example", "b.example", "bob@b.example", 0, OUTCOME_FAILED, false, "Action: failed"},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_FAILURE, OUTCOME_FAILED, false, "Action: failed"},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_SUCCESS | NOTIFY_FAILURE, OUTCOME_FAILED, false, "Action: failed"},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_NEVER, OUTCOME_FAILED, false, NULL},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_SUCCESS, OUTCOME_FAILED, false, NULL},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_DELAY, OUTCOME_FAILED, false, NULL},
-		{"", "b.example", "bob@b.example", 0, OUTCOME_FAILED, false, NULL},
-		{"", "b.example", "bob@b.example", NOTIFY_FAILURE, OUTCOME_FAILED, false, NULL},
-		{"", "b.example", "bob@b.example", NOTIFY_SUCCESS, OUTCOME_DELIVERED, false, NULL},
-		{"alice@a.example", "b.example", "bob@b.example", 0, OUTCOME_DELIVERED, false, NULL},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_FAILURE, OUTCOME_DELIVERED, false, NULL},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_NEVER, OUTCOME_DELIVERED, false, NULL},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_SUCCESS, OUTCOME_DELIVERED, false, "Action: relayed"},
-		{"alice@a.example", "b.example", "bob@b.example", NOTIFY_SUCCESS, OUTCOME_DELIVERED, true, NULL},
-		{"alice@a.example", "local:local.example", "bob@local.example", NOTIFY_SUCCESS, OUTCOME_DELIVERED, false, "Action: delivered"},
-		{"alice@a.example", "local:local.example", "bob@local.example", 0, OUTCOME_DELIVERED, false, NULL},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct world w;
-		world_init(&w);
-		accept_one(&w, cases[i].from, cases[i].to, cases[i].notify, 0, WORLD_BODY);
-		struct outcome o = cases[i].class == OUTCOME_FAILED ? world_no() : world_ok();
-		o.dsn_passed = cases[i].passed;
-		assert_int_equal(world_serve(&w, cases[i].key, o), 1);
-		struct fake_message *dsn = find_dsn(&w);
-		if ((dsn != NULL) != (cases[i].action != NULL)) fail_msg("case %zu", i);
-		if (dsn && !str_contains(dsn->body, str_from_c(cases[i].action))) fail_msg("case %zu", i);
-		if (dsn && cases[i].class == OUTCOME_DELIVERED) assert_false(str_contains(dsn->body, STR("The body.")));
-		assert_int_equal(world_stats(&w).messages, dsn ? 1 : 0);
-		world_release(&w);
-	}
-}
-
 /* How much of the message comes back.  */
 static void what_is_returned(void **state)
 {
@@ -131,6 +67,7 @@ static void what_is_returned(void **state)
 		{1 << 20, ENVELOPE_RET_FULL, true},
 		{(1 << 20) + 1, ENVELOPE_RET_FULL, false},
 		{1000, ENVELOPE_BINARY | ENVELOPE_RET_FULL, false},
+		{1000, ENVELOPE_REQUIRETLS | ENVELOPE_RET_FULL, false},
 	};
 	static const char mark[] = "END-OF-BODY\r\n";
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -140,16 +77,22 @@ static void what_is_returned(void **state)
 		buf_init(&body, 2 << 20);
 		buf_add(&body, STR("Subject: the subject\r\nX-Last: field\r\n\r\n"));
 		while (body.len < cases[i].size - (sizeof(mark) - 1))
-			buf_add_c(&body, body.len % 64 == 62 ? '\r' : body.len % 64 == 63 ? '\n' : 'x');
+			buf_add_c(&body,
+				body.len % 64 == 62           ? '\r'
+					: body.len % 64 == 63 ? '\n'
+							      : 'x');
 		buf_add(&body, str_from_c(mark));
 		assert_int_equal(body.len, cases[i].size);
-		accept_one(&w, "alice@a.example", "bob@b.example", 0, cases[i].flags, buf_str(&body));
+		world_accept_one(
+			&w, "alice@a.example", "bob@b.example", 0, cases[i].flags, buf_str(&body));
 		world_serve(&w, "b.example", world_no());
-		struct fake_message *dsn = find_dsn(&w);
+		struct fake_message *dsn = world_find_dsn(&w);
 		assert_non_null(dsn);
-		if (str_contains(dsn->body, STR("END-OF-BODY")) != cases[i].whole) fail_msg("case %zu", i);
+		if (str_contains(dsn->body, STR("END-OF-BODY")) != cases[i].whole)
+			fail_msg("case %zu", i);
 		assert_true(str_contains(dsn->body, STR("X-Last: field\r\n")));
-		assert_true(str_contains(dsn->body, cases[i].whole ? STR("message/rfc822") : STR("text/rfc822-headers")));
+		assert_true(str_contains(dsn->body,
+			cases[i].whole ? STR("message/rfc822") : STR("text/rfc822-headers")));
 		assert_true(dsn->body.len < cases[i].size + 16 * 1024);
 		buf_release(&body);
 		world_release(&w);
@@ -159,16 +102,19 @@ static void what_is_returned(void **state)
 static void odd_messages_can_be_returned(void **state)
 {
 	(void)state;
-	static const char *const bodies[] = {"", "\r\n", "\r\nbody without header\r\n", "Subject: no body\r\n", "no line end at all", "\r", "A: b\r\n\r\n"};
+	static const char *const bodies[] = {"", "\r\n", "\r\nbody without header\r\n",
+		"Subject: no body\r\n", "no line end at all", "\r", "A: b\r\n\r\n"};
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
 		for (int headers = 0; headers < 2; headers++) {
 			struct world w;
 			world_init(&w);
-			accept_one(&w, "alice@a.example", "bob@b.example", 0, headers ? ENVELOPE_RET_HDRS : 0, str_from_c(bodies[i]));
+			world_accept_one(&w, "alice@a.example", "bob@b.example", 0,
+				headers ? ENVELOPE_RET_HDRS : 0, str_from_c(bodies[i]));
 			world_serve(&w, "b.example", world_no());
-			struct fake_message *dsn = find_dsn(&w);
+			struct fake_message *dsn = world_find_dsn(&w);
 			assert_non_null(dsn);
-			assert_false(headers && str_contains(dsn->body, STR("body without header")));
+			assert_false(
+				headers && str_contains(dsn->body, STR("body without header")));
 			world_release(&w);
 		}
 	}
@@ -188,14 +134,15 @@ static void failures_known_together_are_one_dsn(void **state)
 	queue_check(w.q);
 	fake_spool_sync(w.spool);
 	assert_int_equal(world_stats(&w).bounces, 1);
-	struct str body = find_dsn(&w)->body;
-	assert_true(str_contains(body, STR("bob@b.example")) && str_contains(body, STR("dora@b.example")));
+	struct str body = world_find_dsn(&w)->body;
+	assert_true(str_contains(body, STR("bob@b.example")) &&
+		str_contains(body, STR("dora@b.example")));
 	assert_true(str_contains(body, STR("rejected")) && str_contains(body, STR("no such user")));
 	assert_int_equal(spool_message(&w.spool->index, m)->open, 1);
 	world_pass(&w, MINUTES(2));
 	world_serve(&w, "b.example", world_no());
 	assert_int_equal(world_stats(&w).bounces, 2);
-	assert_true(str_contains(find_dsn(&w)->body, STR("emil@b.example")));
+	assert_true(str_contains(world_find_dsn(&w)->body, STR("emil@b.example")));
 	world_release(&w);
 }
 
@@ -206,13 +153,15 @@ static void a_spool_that_refuses_is_asked_again(void **state)
 	world_init(&w);
 	w.spool->refuse = -ENOSPC;
 	slot failed = world_accept(&w, "alice@a.example", "bob@b.example");
-	slot delivered = accept_one(&w, "alice@a.example", "carl@b.example", NOTIFY_SUCCESS, 0, WORLD_BODY);
+	slot delivered = world_accept_one(
+		&w, "alice@a.example", "carl@b.example", NOTIFY_SUCCESS, 0, WORLD_BODY);
 	struct destination *d = w.ready_last;
 	world_finish(&w, world_take(&w, d), world_no());
 	world_finish(&w, world_take(&w, d), world_ok());
 	world_pass(&w, MINUTES(3));
 	assert_int_equal(world_recipient(&w, failed)->state, RECIPIENT_ACTIVE);
-	assert_int_equal(spool_message(&w.spool->index, delivered)->id, 0); /* it is not delivered twice for its notice */
+	assert_int_equal(spool_message(&w.spool->index, delivered)->id,
+		0); /* it is not delivered twice for its notice */
 	assert_int_equal(world_stats(&w).bounces, 0);
 	queue_check(w.q);
 	w.spool->refuse = 0;
@@ -235,7 +184,8 @@ static void past_the_limit_failures_are_tried_again(void **state)
 	world_init(&w);
 	w.options.return_breaker = 0;
 	w.spool->refuse = -ENOSPC;
-	for (int i = 0; i < QUEUE_BOUNCES_MAX + 50; i++) world_accept(&w, "alice@a.example", "bob@b.example");
+	for (int i = 0; i < QUEUE_BOUNCES_MAX + 50; i++)
+		world_accept(&w, "alice@a.example", "bob@b.example");
 	world_serve(&w, "b.example", world_no());
 	assert_int_equal(world_stats(&w).deferred, 50);
 	assert_int_equal(world_stats(&w).active, QUEUE_BOUNCES_MAX);
@@ -264,27 +214,6 @@ static void a_deleted_recipient_does_not_hold_up_its_bounce(void **state)
 	world_release(&w);
 }
 
-static void a_damaged_message_is_held_and_told(void **state)
-{
-	(void)state;
-	struct world w;
-	world_init(&w);
-	slot m = world_accept(&w, "alice@a.example", "bob@b.example");
-	w.spool->damaged = -EBADMSG;
-	world_serve(&w, "b.example", world_no());
-	assert_int_equal(world_recipient(&w, m)->state, RECIPIENT_HELD);
-	assert_true(world_has_logged(&w, "level=error event=held"));
-	w.spool->damaged = -EIO; /* that passes */
-	slot other = world_accept(&w, "alice@a.example", "bob@b.example");
-	world_serve(&w, "b.example", world_no());
-	assert_int_equal(world_recipient(&w, other)->state, RECIPIENT_DUE);
-	w.spool->damaged = 0;
-	world_pass(&w, MINUTES(2));
-	world_serve(&w, "b.example", world_no());
-	assert_int_equal(world_stats(&w).bounces, 1);
-	world_release(&w);
-}
-
 /* Whichever goes first, queue or spool, the commit under way ends without harm.  */
 static void leaving_with_a_bounce_under_way(void **state)
 {
@@ -304,14 +233,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_failure_is_returned_to_the_sender),
 		cmocka_unit_test(a_dsn_that_fails_ends_there),
-		cmocka_unit_test(who_is_told_what),
 		cmocka_unit_test(what_is_returned),
 		cmocka_unit_test(odd_messages_can_be_returned),
 		cmocka_unit_test(failures_known_together_are_one_dsn),
 		cmocka_unit_test(a_spool_that_refuses_is_asked_again),
 		cmocka_unit_test(past_the_limit_failures_are_tried_again),
 		cmocka_unit_test(a_deleted_recipient_does_not_hold_up_its_bounce),
-		cmocka_unit_test(a_damaged_message_is_held_and_told),
 		cmocka_unit_test(leaving_with_a_bounce_under_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,8 @@ static bool is_refusal(const struct outcome *o)
 static bool is_mailbox(struct enhanced e)
 {
 	enum { BAD_SENDER = 8 };
-	return e.class == 5 && ((e.subject == 1 && e.detail >= 1 && e.detail != BAD_SENDER) || e.subject == 2);
+	return e.class == 5 &&
+		((e.subject == 1 && e.detail >= 1 && e.detail != BAD_SENDER) || e.subject == 2);
 }
 
 enum breaker_weight breaker_weigh(const struct outcome *outcomes, uint32_t count)

@@ -2,18 +2,26 @@
 
 #include "base/test.h"
 
-static struct outcome answer(enum outcome_class class, uint16_t code, uint16_t subject, uint16_t detail)
+static struct outcome answer(
+	enum outcome_class class, uint16_t code, uint16_t subject, uint16_t detail)
 {
-	return (struct outcome){.class = class, .code = code, .enhanced = {(uint8_t)(code / 100), subject, detail}, .remote = true};
+	return (struct outcome){.class = class,
+		.code = code,
+		.enhanced = {(uint8_t)(code / 100), subject, detail},
+		.remote = true};
 }
 
 static void weighs_what_a_message_got(void **state)
 {
 	(void)state;
-	struct outcome refused = answer(OUTCOME_FAILED, 554, 7, 1), unknown = answer(OUTCOME_FAILED, 550, 1, 1);
-	struct outcome full = answer(OUTCOME_FAILED, 552, 2, 2), sender = answer(OUTCOME_FAILED, 550, 1, 8);
-	struct outcome deferred = answer(OUTCOME_DEFERRED, 451, 7, 1), delivered = answer(OUTCOME_DELIVERED, 250, 0, 0);
-	struct outcome ours = outcome_local(OUTCOME_FAILED, "5.1.2", STR("no such domain")), bare = refused;
+	struct outcome refused = answer(OUTCOME_FAILED, 554, 7, 1),
+		       unknown = answer(OUTCOME_FAILED, 550, 1, 1);
+	struct outcome full = answer(OUTCOME_FAILED, 552, 2, 2),
+		       sender = answer(OUTCOME_FAILED, 550, 1, 8);
+	struct outcome deferred = answer(OUTCOME_DEFERRED, 451, 7, 1),
+		       delivered = answer(OUTCOME_DELIVERED, 250, 0, 0);
+	struct outcome ours = outcome_local(OUTCOME_FAILED, "5.1.2", STR("no such domain")),
+		       bare = refused;
 	bare.enhanced = (struct enhanced){0};
 	assert_int_equal(breaker_weigh(&refused, 1), BREAKER_REFUSED);
 	assert_int_equal(breaker_weigh(&bare, 1), BREAKER_REFUSED);

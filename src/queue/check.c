@@ -6,25 +6,20 @@ struct tally {
 	uint32_t foreign; /* committed a moment ago, the caller has not called queue_accepted yet */
 };
 
-static void check_place(const struct queue *q, slot at, const struct spool_recipient *r, struct tally *t)
+static void check_place(
+	const struct queue *q, slot at, const struct spool_recipient *r, struct tally *t)
 {
 	switch (r->place) {
 	case PLACE_READY:
-	case PLACE_WAIT:
-		ASSERT(r->state == RECIPIENT_DUE);
-		break;
-	case PLACE_HELD:
-		ASSERT(r->state == RECIPIENT_HELD);
-		break;
+	case PLACE_WAIT: ASSERT(r->state == RECIPIENT_DUE); break;
+	case PLACE_HELD: ASSERT(r->state == RECIPIENT_HELD); break;
 	case PLACE_JOB: {
 		const struct queue_job *job = work_job(q, r);
 		uint32_t i = r->link.prev & ~JOB_HOLD;
 		ASSERT(r->state == RECIPIENT_ACTIVE && i < job->count && job->recipients[i] == at);
 		break;
 	}
-	case PLACE_BOUNCE:
-		ASSERT(r->state == RECIPIENT_ACTIVE && bounce_owns(q, r) == at);
-		break;
+	case PLACE_BOUNCE: ASSERT(r->state == RECIPIENT_ACTIVE && bounce_owns(q, r) == at); break;
 	default:
 		ASSERT(r->place == PLACE_NONE && r->link.lane == 0);
 		ASSERT(r->state == RECIPIENT_ACTIVE || r->state == RECIPIENT_DONE);
@@ -61,7 +56,8 @@ static uint32_t check_lane(const struct queue *q, const struct lane *lane)
 	slot before = 0;
 	for (slot at = lane->first; at;) {
 		const struct spool_recipient *r = spool_recipient(q->index, at);
-		ASSERT(r->place == PLACE_READY && r->link.lane == lane->number && r->link.prev == before);
+		ASSERT(r->place == PLACE_READY && r->link.lane == lane->number &&
+			r->link.prev == before);
 		before = at;
 		at = r->link.next;
 		count++;
@@ -72,10 +68,11 @@ static uint32_t check_lane(const struct queue *q, const struct lane *lane)
 
 static void check_domains(const struct queue *q)
 {
-	for (struct map_node *node = map_next(&q->domains, NULL); node; node = map_next(&q->domains, node)) {
+	for (struct map_node *node = map_next(&q->domains, NULL); node;
+		node = map_next(&q->domains, node)) {
 		const struct domain *domain = CONTAINER_OF(node, struct domain, node);
 		uint32_t lanes = 0, ready = 0, all = 0, counted = 0;
-		LIST_EACH(&domain->lanes, link) {
+		LIST_EACH (&domain->lanes, link) {
 			const struct lane *lane = CONTAINER_OF(link, struct lane, in_domain);
 			ASSERT(lane->domain == domain);
 			ready += check_lane(q, lane);
@@ -98,10 +95,10 @@ static void check_future(const struct queue *q, const struct destination *d)
 static void check_destinations(const struct queue *q)
 {
 	uint32_t destinations = 0, places[PLACE_COUNT] = {0};
-	LIST_EACH(&q->destinations, node) {
+	LIST_EACH (&q->destinations, node) {
 		const struct destination *d = CONTAINER_OF(node, struct destination, link);
 		uint32_t turns = 0;
-		LIST_EACH(&d->turns, link) {
+		LIST_EACH (&d->turns, link) {
 			ASSERT(!list_empty(&CONTAINER_OF(link, struct turn, link)->lanes));
 			turns++;
 		}
@@ -125,5 +122,6 @@ void queue_check(struct queue *q)
 	check_destinations(q);
 	struct queue_stats s;
 	queue_stats(q, &s);
-	ASSERT(s.accepted + q->recovered == s.delivered + s.failed + s.expired + s.deleted + s.recipients);
+	ASSERT(s.accepted + q->recovered ==
+		s.delivered + s.failed + s.expired + s.deleted + s.recipients);
 }

@@ -14,8 +14,8 @@ void destination_set_rule(struct queue *q, struct destination *d, const struct r
 	rate_limit(&d->rate, rule->rate, q->now);
 }
 
-static struct destination *destination_new(struct queue *q, struct str key, struct str domain,
-	const struct route_rule *rule)
+static struct destination *destination_new(
+	struct queue *q, struct str key, struct str domain, const struct route_rule *rule)
 {
 	struct destination *d = queue_alloc(sizeof(*d) + key.len + domain.len);
 	char *text = (char *)(d + 1);
@@ -38,13 +38,15 @@ static struct destination *destination_new(struct queue *q, struct str key, stru
 	return d;
 }
 
-struct destination *destination_get(struct queue *q, const struct route_rule *rule, struct str domain)
+struct destination *destination_get(
+	struct queue *q, const struct route_rule *rule, struct str domain)
 {
 	struct buf key;
 	buf_init(&key, KEY_MAX);
 	route_destination_key(&key, rule, domain);
 	/* Past KEY_MAX there are too many hosts to name: the rule itself tells it apart.  */
-	if (!buf_ok(&key) || key.len == 0) buf_clear(&key), buf_add(&key, STR("rule:")), buf_add(&key, rule->name);
+	if (!buf_ok(&key) || key.len == 0)
+		buf_clear(&key), buf_add(&key, STR("rule:")), buf_add(&key, rule->name);
 	if (!buf_ok(&key)) queue_no_memory();
 	struct map_node *node = map_find(&q->keys, buf_str(&key));
 	struct destination *d;
@@ -73,7 +75,7 @@ static void destination_free(struct queue *q, struct destination *d)
 
 void destination_reconfigure(struct queue *q)
 {
-	LIST_EACH(&q->destinations, node) {
+	LIST_EACH (&q->destinations, node) {
 		struct destination *d = CONTAINER_OF(node, struct destination, link);
 		const struct route_rule *rule = route_find(q->table, d->domain);
 		ASSERT(rule);
@@ -83,7 +85,7 @@ void destination_reconfigure(struct queue *q)
 
 void destination_release(struct queue *q)
 {
-	LIST_EACH_SAFE(&q->destinations, node)
+	LIST_EACH_SAFE (&q->destinations, node)
 		destination_free(q, CONTAINER_OF(node, struct destination, link));
 	map_release(&q->keys);
 	heap_release(&q->timers);
@@ -135,7 +137,8 @@ void destination_wake(struct queue *q, struct destination *d)
 		destination_plan(q, d);
 }
 
-/* A driver that takes and gives back at once would keep this going: what comes meanwhile has to wait for queue_run.  */
+/* A driver that takes and gives back at once would keep this going: what comes meanwhile has
+ * to wait for queue_run.  */
 void destination_announce(struct queue *q)
 {
 	if (q->announcing || list_empty(&q->announced)) return;
@@ -157,7 +160,8 @@ void destination_announce(struct queue *q)
 void destination_run(struct queue *q)
 {
 	struct heap_node *node;
-	for (int i = 0; i < TIMERS_RUN && (node = heap_first(&q->timers)) && node->key <= q->now; i++) {
+	for (int i = 0; i < TIMERS_RUN && (node = heap_first(&q->timers)) && node->key <= q->now;
+		i++) {
 		struct destination *d = CONTAINER_OF(node, struct destination, timer);
 		heap_remove(&q->timers, node);
 		if (is_idle(d))
@@ -226,7 +230,8 @@ void queue_served(struct queue *q, struct destination *d, msec now)
 	destination_announce(q);
 }
 
-static void log_wait(struct queue *q, const struct destination *d, enum log_level level, const char *event)
+static void log_wait(
+	struct queue *q, const struct destination *d, enum log_level level, const char *event)
 {
 	log_begin(q->log, level, STR_NONE, event);
 	log_str(q->log, "destination", d->key);
@@ -240,7 +245,8 @@ static void log_wait(struct queue *q, const struct destination *d, enum log_leve
 	log_end(q->log);
 }
 
-void queue_unreachable(struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall)
+void queue_unreachable(
+	struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall)
 {
 	queue_clock(q, now, wall);
 	uint32_t window = d->window.size;
@@ -255,7 +261,9 @@ void queue_unreachable(struct queue *q, struct destination *d, const struct outc
 		d->streak = 0;
 		d->probing = true;
 		window_init(&d->window, d->rule->connections);
-		msec until = now + backoff_destination(q->options->retry, q->options->retry_count, d->backoffs, &q->rng);
+		msec until = now +
+			backoff_destination(
+				q->options->retry, q->options->retry_count, d->backoffs, &q->rng);
 		if (d->until < until) d->until = until;
 		if (!d->breaker.open) destination_why(d, why);
 		log_wait(q, d, LOG_INFO, "unreachable");
@@ -264,13 +272,14 @@ void queue_unreachable(struct queue *q, struct destination *d, const struct outc
 	destination_announce(q);
 }
 
-void queue_impossible(struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall)
+void queue_impossible(
+	struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall)
 {
 	ASSERT(outcome_final(why->class));
 	queue_clock(q, now, wall);
 	arena_release(&d->doom_arena);
 	if (!outcome_copy(why, &d->doom_arena, &d->doom)) queue_no_memory();
-	d->doom_wall = wall;
+	d->doom_id = q->last_id;
 	list_remove(&d->doomed);
 	list_push_back(&q->doomed, &d->doomed);
 	clear_backoff(d);

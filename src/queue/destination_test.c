@@ -31,7 +31,8 @@ static void mail_waits_for_its_destination_and_nothing_is_written(void **state)
 	assert_int_equal(w.spool->outcomes, 0);
 	struct queue_view v;
 	queue_view(w.q, world_first(&w, m), &w.arena, w.now, w.wall, &v);
-	assert_str(v.reason, "destination unreachable: mx.b.example[192.0.2.9]:25: connection refused");
+	assert_str(v.reason,
+		"destination unreachable: mx.b.example[192.0.2.9]:25: connection refused");
 	assert_int_equal(v.attempts, 0);
 	assert_in_range(v.next_attempt - w.wall, 54000, 66000);
 
@@ -155,7 +156,9 @@ static void a_next_hop_that_refuses_everything_is_paused(void **state)
 	assert_null(world_take(&w, d));
 	struct queue_view v;
 	queue_view(w.q, world_first(&w, m), &w.arena, w.now, w.wall, &v);
-	assert_str(v.reason, "destination paused, it refuses everything: mx.next.example[192.0.2.1]:25 said: 554 5.0.0 rejected");
+	assert_str(v.reason,
+		"destination paused, it refuses everything: "
+		"mx.next.example[192.0.2.1]:25 said: 554 5.0.0 rejected");
 	assert_int_equal(v.next_attempt, w.wall + MINUTES(15));
 
 	/* One message is the probe; refused, it waits like the others, for twice as long.  */
@@ -235,7 +238,8 @@ static void impossible_fails_what_is_there_and_not_what_comes(void **state)
 	struct world w;
 	world_init(&w);
 	enum { COUNT = 1000 };
-	for (int i = 0; i < COUNT; i++) world_accept(&w, i % 2 ? "alice@a.example" : "carl@a.example", "bob@b.example");
+	for (int i = 0; i < COUNT; i++)
+		world_accept(&w, i % 2 ? "alice@a.example" : "carl@a.example", "bob@b.example");
 	struct destination *d = w.ready_last;
 	struct outcome why = outcome_local(OUTCOME_FAILED, "5.1.2", STR("no such domain"));
 	w.wall += 1000;

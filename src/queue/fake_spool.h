@@ -1,5 +1,6 @@
-/* A spool in memory for the tests of the queue: the real index, no disk; commits end when the test says so and are
- * refused when it says so.  History is counted.  Include in one file of a test only.  */
+/* A spool in memory for the tests of the queue: the real index, no disk; commits end when the
+ * test says so and are refused when it says so.  History is counted.  Include in one file of a
+ * test only.  */
 #ifndef QUEUE_FAKE_SPOOL_H
 #define QUEUE_FAKE_SPOOL_H
 
@@ -15,8 +16,8 @@ struct fake_message {
 	struct arena arena;
 	struct envelope envelope;
 	struct str body;
-	struct outcome *reasons;  /* one each recipient */
-	bool shared;              /* for masses: not freed with the message */
+	struct outcome *reasons; /* one each recipient */
+	bool shared;             /* for masses: not freed with the message */
 };
 
 struct spool {
@@ -25,9 +26,9 @@ struct spool {
 	struct list commits;            /* ops whose `done` is to come */
 	uint64_t last_id;
 	msec wall;
-	int refuse;                     /* spool_begin answers with this */
-	int fail;                       /* commits end with this */
-	int damaged;                    /* spool_read_open answers with this */
+	int refuse;  /* spool_begin answers with this */
+	int fail;    /* commits end with this */
+	int damaged; /* spool_read_open answers with this */
 	uint32_t commits_done, reads, outcomes, dues, holds, told;
 	uint32_t history[FAKE_HISTORY];
 	uint64_t ended[OUTCOME_DELETED + 1];
@@ -105,7 +106,8 @@ enum spool_take spool_write(struct spool_writer *w, struct str octets)
 	return buf_add(&w->chunk, octets) ? SPOOL_TAKEN : SPOOL_REFUSED;
 }
 
-void spool_commit(struct spool_writer *w, const struct envelope *e, uint32_t tag, struct spool_op *op)
+void spool_commit(
+	struct spool_writer *w, const struct envelope *e, uint32_t tag, struct spool_op *op)
 {
 	w->envelope = e;
 	w->tag = tag;
@@ -125,7 +127,9 @@ static void fake_spool_sync(struct spool *s)
 	list_remove(&s->commits);
 	for (struct list *node; (node = list_pop(&batch));) {
 		struct spool_writer *w = CONTAINER_OF(node, struct spool_writer, link);
-		if (!s->fail) s->committed = fake_store(s, fake_message_new(w->envelope, buf_str(&w->chunk)), w->tag);
+		if (!s->fail)
+			s->committed = fake_store(
+				s, fake_message_new(w->envelope, buf_str(&w->chunk)), w->tag);
 		buf_release(&w->chunk);
 		s->commits_done += !s->fail;
 		w->op->done(w->op, s->fail);
@@ -168,7 +172,7 @@ void spool_hold(struct spool *s, slot recipient, bool hold)
 
 void spool_set_due(struct spool *s, slot recipient, uint32_t due)
 {
-	(void)recipient, (void)due;
+	spool_recipient(&s->index, recipient)->due = due;
 	s->dues++;
 }
 
@@ -183,7 +187,8 @@ bool spool_reason(struct spool *s, slot recipient, struct arena *arena, struct o
 {
 	const struct spool_recipient *r = spool_recipient(&s->index, recipient);
 	const struct fake_message *m = s->messages[r->message];
-	return !m->shared && m->reasons[r->index].class != OUTCOME_NONE && outcome_copy(&m->reasons[r->index], arena, ret);
+	return !m->shared && m->reasons[r->index].class != OUTCOME_NONE &&
+		outcome_copy(&m->reasons[r->index], arena, ret);
 }
 
 /* ---- reading ---- */
@@ -217,6 +222,9 @@ struct history {
 	struct spool *spool;
 };
 
-void history_add(struct history *h, const struct history_record *record) { h->spool->history[record->event]++; }
+void history_add(struct history *h, const struct history_record *record)
+{
+	h->spool->history[record->event]++;
+}
 
 #endif

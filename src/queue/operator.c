@@ -34,7 +34,6 @@ static bool retry(struct queue *q, slot recipient, struct spool_recipient *r)
 	tell(q, recipient, QUEUE_RETRY);
 	if (r->place == PLACE_WAIT) {
 		spool_set_due(q->spool, recipient, (uint32_t)(q->clock / 1000));
-		r->due = (uint32_t)(q->clock / 1000);
 		place_move(q, recipient, PLACE_READY);
 	}
 	destination_retry(q, destination_of(q, r));
@@ -70,7 +69,7 @@ static bool release(struct queue *q, slot recipient, struct spool_recipient *r)
 }
 
 /* An attempt or a bounce under way is told by the gap where the recipient stood.  */
-static bool delete(struct queue *q, slot recipient, struct spool_recipient *r)
+static bool delete (struct queue *q, slot recipient, struct spool_recipient *r)
 {
 	if (r->place == PLACE_NONE) return false;
 	tell(q, recipient, QUEUE_DELETE);
@@ -84,7 +83,10 @@ static bool delete(struct queue *q, slot recipient, struct spool_recipient *r)
 bool queue_act(struct queue *q, slot recipient, enum queue_act act, msec now, msec wall)
 {
 	static bool (*const acts[])(struct queue *, slot, struct spool_recipient *) = {
-		[QUEUE_RETRY] = retry, [QUEUE_HOLD] = hold, [QUEUE_RELEASE] = release, [QUEUE_DELETE] = delete,
+		[QUEUE_RETRY] = retry,
+		[QUEUE_HOLD] = hold,
+		[QUEUE_RELEASE] = release,
+		[QUEUE_DELETE] = delete,
 	};
 	queue_clock(q, now, wall);
 	if (recipient == 0 || recipient >= spool_recipient_end(q->index)) return false;

@@ -20,7 +20,12 @@ static void acts_apply_where_they_make_sense(void **state)
 	(void)state;
 	enum { READY, WAITING, HELD, ACTIVE, ACTIVE_HOLD, RETURNED };
 	static const char *const applies[] = {
-		[READY] = "++-+", [WAITING] = "++-+", [HELD] = "--++", [ACTIVE] = "-+-+", [ACTIVE_HOLD] = "--++", [RETURNED] = "---+",
+		[READY] = "++-+",
+		[WAITING] = "++-+",
+		[HELD] = "--++",
+		[ACTIVE] = "-+-+",
+		[ACTIVE_HOLD] = "--++",
+		[RETURNED] = "---+",
 	};
 	for (int in = READY; in <= RETURNED; in++) {
 		for (int what = QUEUE_RETRY; what <= QUEUE_DELETE; what++) {
@@ -30,14 +35,19 @@ static void acts_apply_where_they_make_sense(void **state)
 			struct destination *d = w.ready_last;
 			struct queue_job *job = NULL;
 			if (in == WAITING) world_serve(&w, "b.example", world_try_again());
-			if (in == HELD || in == ACTIVE_HOLD) assert_true(in == ACTIVE_HOLD || act(&w, m, QUEUE_HOLD));
-			if (in == ACTIVE || in == ACTIVE_HOLD || in == RETURNED) job = world_take(&w, d);
+			if (in == HELD || in == ACTIVE_HOLD)
+				assert_true(in == ACTIVE_HOLD || act(&w, m, QUEUE_HOLD));
+			if (in == ACTIVE || in == ACTIVE_HOLD || in == RETURNED)
+				job = world_take(&w, d);
 			if (in == ACTIVE_HOLD) assert_true(act(&w, m, QUEUE_HOLD));
 			if (in == RETURNED) world_finish(&w, job, world_no());
 			bool did = act(&w, m, (enum queue_act)what);
-			if (did != (applies[in][what] == '+')) fail_msg("act %d in state %d", what, in);
-			if (in == ACTIVE || in == ACTIVE_HOLD) world_finish(&w, job, world_try_again());
-			if (did && what == QUEUE_DELETE) assert_int_equal(world_stats(&w).deleted, 1);
+			if (did != (applies[in][what] == '+'))
+				fail_msg("act %d in state %d", what, in);
+			if (in == ACTIVE || in == ACTIVE_HOLD)
+				world_finish(&w, job, world_try_again());
+			if (did && what == QUEUE_DELETE)
+				assert_int_equal(world_stats(&w).deleted, 1);
 			world_settle(&w);
 			world_release(&w);
 		}
@@ -81,7 +91,8 @@ static void a_hold_in_flight_takes_effect_when_it_comes_back(void **state)
 	struct queue_job *jobs[3];
 	for (int i = 0; i < 3; i++) jobs[i] = world_take(&w, d);
 	assert_str(view(&w, first).reason, "is being delivered");
-	assert_true(act(&w, first, QUEUE_HOLD) && act(&w, second, QUEUE_HOLD) && act(&w, third, QUEUE_HOLD));
+	assert_true(act(&w, first, QUEUE_HOLD) && act(&w, second, QUEUE_HOLD) &&
+		act(&w, third, QUEUE_HOLD));
 	world_finish(&w, jobs[0], world_try_again());
 	world_finish(&w, jobs[1], (struct outcome){.class = OUTCOME_NONE});
 	world_finish(&w, jobs[2], world_ok());
@@ -134,65 +145,6 @@ static void nonsense_is_refused(void **state)
 	world_release(&w);
 }
 
-/* ---- views of destinations ---- */
-
-struct seen {
-	uint32_t count, max;
-	struct destination_view view[8];
-	char reasons[8][256];
-};
-
-static bool see(void *context, const struct destination_view *v)
-{
-	struct seen *s = context;
-	s->view[s->count] = *v;
-	snprintf(s->reasons[s->count], sizeof(s->reasons[0]), STR_FMT, STR_ARG(v->reason));
-	return ++s->count < s->max;
-}
-
-static void destinations_are_shown(void **state)
-{
-	(void)state;
-	struct world w;
-	world_init(&w);
-	for (int i = 0; i < 3; i++) world_accept(&w, "alice@a.example", "bob@b.example");
-	struct destination *d = w.ready_last;
-	queue_opened(w.q, d);
-	world_finish(&w, world_take(&w, d), world_ok());
-	world_finish(&w, world_take(&w, d), world_try_again());
-	slot held = world_accept(&w, "alice@a.example", "bob@b.example");
-	act(&w, held, QUEUE_HOLD);
-	struct queue_job *job = world_take(&w, d);
-	world_accept(&w, "alice@a.example", "bob@b.example");
-	world_accept(&w, "alice@a.example", "bob@c.example");
-	struct seen s = {.max = 8};
-	queue_each_destination(w.q, see, &s, w.now, w.wall);
-	assert_int_equal(s.count, 2);
-	const struct destination_view *v = &s.view[0];
-	assert_str(v->key, "b.example");
-	assert_int_equal(v->ready, 1);
-	assert_int_equal(v->deferred, 1);
-	assert_int_equal(v->active, 1);
-	assert_int_equal(v->held, 1);
-	assert_int_equal(v->connections, 1);
-	assert_int_equal(v->window, 5);
-	assert_int_equal(v->delivered, 1);
-	assert_int_equal(v->deferrals, 1);
-	assert_int_equal(v->next_attempt, 0);
-	assert_int_equal(v->reason.len, 0);
-	world_finish(&w, job, (struct outcome){.class = OUTCOME_NONE});
-	struct outcome why = outcome_local(OUTCOME_DEFERRED, "4.4.1", STR("connection refused"));
-	queue_unreachable(w.q, d, &why, w.now, w.wall);
-	queue_closed(w.q, d, w.now);
-	s = (struct seen){.max = 1};
-	queue_each_destination(w.q, see, &s, w.now, w.wall);
-	assert_int_equal(s.count, 1);
-	assert_string_equal(s.reasons[0], "destination unreachable: connection refused");
-	assert_in_range(s.view[0].next_attempt, w.wall + 54000, w.wall + 66000);
-	assert_int_equal(s.view[0].window, 1);
-	world_release(&w);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,7 +153,6 @@ int main(void)
 		cmocka_unit_test(a_hold_in_flight_takes_effect_when_it_comes_back),
 		cmocka_unit_test(retry_brings_back_what_waits_and_clears_the_backoff),
 		cmocka_unit_test(nonsense_is_refused),
-		cmocka_unit_test(destinations_are_shown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

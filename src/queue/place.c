@@ -16,7 +16,7 @@ static struct turn *turn_of(struct destination *d, uint32_t tag)
 {
 	uint32_t shared = tag % QUEUE_LANES_MAX, i = 0;
 	struct turn *at_shared = NULL;
-	LIST_EACH(&d->turns, node) {
+	LIST_EACH (&d->turns, node) {
 		struct turn *turn = CONTAINER_OF(node, struct turn, link);
 		if (turn->tag == tag) return turn;
 		if (i++ == shared) at_shared = turn;
@@ -75,7 +75,8 @@ static void lane_unlink(struct queue *q, struct lane *lane, struct spool_recipie
 
 /* ---- domains and lanes ---- */
 
-static const struct route_rule *rule_of(const struct queue *q, const struct domain *domain, struct str *ret_name)
+static const struct route_rule *rule_of(
+	const struct queue *q, const struct domain *domain, struct str *ret_name)
 {
 	struct str name = domain->node.key;
 	*ret_name = name.len ? name : q->options->hostname; /* a bare local part is one of ours */
@@ -91,7 +92,8 @@ static struct domain *domain_get(struct queue *q, struct str name)
 	struct domain *domain = queue_alloc(sizeof(*domain) + name.len + 1);
 	for (size_t i = 0; i < name.len; i++) domain->name[i] = ascii_lower(name.ptr[i]);
 	list_init(&domain->lanes);
-	if (!map_insert(&q->domains, &domain->node, str_of(domain->name, name.len))) queue_no_memory();
+	if (!map_insert(&q->domains, &domain->node, str_of(domain->name, name.len)))
+		queue_no_memory();
 	struct str asked;
 	const struct route_rule *rule = rule_of(q, domain, &asked);
 	domain->destination = destination_get(q, rule, asked);
@@ -103,7 +105,7 @@ static struct lane *lane_get(struct queue *q, struct domain *domain, uint32_t ta
 {
 	uint32_t shared = tag % QUEUE_LANES_MAX, i = 0;
 	struct lane *at_shared = NULL;
-	LIST_EACH(&domain->lanes, node) {
+	LIST_EACH (&domain->lanes, node) {
 		struct lane *lane = CONTAINER_OF(node, struct lane, in_domain);
 		if (lane->tag == tag) return lane;
 		if (i++ == shared) at_shared = lane;
@@ -164,8 +166,12 @@ void place_enter(struct queue *q, slot recipient, struct str domain)
 static void place_in(struct queue *q, slot recipient, enum place to, bool front)
 {
 	static const enum recipient_state state_of[PLACE_COUNT] = {
-		[PLACE_NONE] = RECIPIENT_ACTIVE, [PLACE_READY] = RECIPIENT_DUE, [PLACE_WAIT] = RECIPIENT_DUE,
-		[PLACE_HELD] = RECIPIENT_HELD, [PLACE_JOB] = RECIPIENT_ACTIVE, [PLACE_BOUNCE] = RECIPIENT_ACTIVE,
+		[PLACE_NONE] = RECIPIENT_ACTIVE,
+		[PLACE_READY] = RECIPIENT_DUE,
+		[PLACE_WAIT] = RECIPIENT_DUE,
+		[PLACE_HELD] = RECIPIENT_HELD,
+		[PLACE_JOB] = RECIPIENT_ACTIVE,
+		[PLACE_BOUNCE] = RECIPIENT_ACTIVE,
 	};
 	struct spool_recipient *r = spool_recipient(q->index, recipient);
 	struct lane *lane = lane_of(q, r);
@@ -179,7 +185,10 @@ static void place_in(struct queue *q, slot recipient, enum place to, bool front)
 	destination_wake(q, lane->domain->destination);
 }
 
-void place_move(struct queue *q, slot recipient, enum place to) { place_in(q, recipient, to, false); }
+void place_move(struct queue *q, slot recipient, enum place to)
+{
+	place_in(q, recipient, to, false);
+}
 void place_back(struct queue *q, slot recipient) { place_in(q, recipient, PLACE_READY, true); }
 
 void place_came_due(struct queue *q, slot recipient)
@@ -211,7 +220,7 @@ void place_leave(struct queue *q, slot recipient)
 static void domain_move(struct queue *q, struct domain *domain, struct destination *to)
 {
 	struct destination *from = domain->destination;
-	LIST_EACH(&domain->lanes, node) {
+	LIST_EACH (&domain->lanes, node) {
 		struct lane *lane = CONTAINER_OF(node, struct lane, in_domain);
 		if (lane->turn) lane_detach(lane);
 	}
@@ -222,7 +231,7 @@ static void domain_move(struct queue *q, struct domain *domain, struct destinati
 	from->domains--;
 	to->domains++;
 	domain->destination = to;
-	LIST_EACH(&domain->lanes, node) {
+	LIST_EACH (&domain->lanes, node) {
 		struct lane *lane = CONTAINER_OF(node, struct lane, in_domain);
 		if (lane->first) lane_attach(lane);
 	}
@@ -232,7 +241,8 @@ static void domain_move(struct queue *q, struct domain *domain, struct destinati
 
 void place_reroute(struct queue *q)
 {
-	for (struct map_node *node = map_next(&q->domains, NULL); node; node = map_next(&q->domains, node)) {
+	for (struct map_node *node = map_next(&q->domains, NULL); node;
+		node = map_next(&q->domains, node)) {
 		struct domain *domain = CONTAINER_OF(node, struct domain, node);
 		struct str asked;
 		const struct route_rule *rule = rule_of(q, domain, &asked);

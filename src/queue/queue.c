@@ -2,7 +2,8 @@
 
 void queue_no_memory(void)
 {
-	bug_found(__FILE__, __LINE__, __func__, "no memory for the queue; all mail is on disk: start again");
+	bug_found(__FILE__, __LINE__, __func__,
+		"no memory for the queue; all mail is on disk: start again");
 }
 
 void *queue_alloc(size_t size)
@@ -35,12 +36,16 @@ uint32_t queue_due(const struct queue *q, msec delay)
 	return due < UINT32_MAX ? (uint32_t)due : UINT32_MAX;
 }
 
-msec queue_wall_of(const struct queue *q, uint32_t due) { return SECONDS((msec)due) - q->clock + q->wall; }
+msec queue_wall_of(const struct queue *q, uint32_t due)
+{
+	return SECONDS((msec)due) - q->clock + q->wall;
+}
 
 /* ---- life ---- */
 
-struct queue *queue_new(struct spool *spool, struct history *history, const struct queue_options *options,
-	const struct route_table *table, const struct queue_drivers *drivers, uint64_t seed, struct log *log)
+struct queue *queue_new(struct spool *spool, struct history *history,
+	const struct queue_options *options, const struct route_table *table,
+	const struct queue_drivers *drivers, uint64_t seed, struct log *log)
 {
 	struct queue *q = calloc(1, sizeof(*q));
 	if (!q) return NULL;
@@ -66,16 +71,15 @@ struct queue *queue_new(struct spool *spool, struct history *history, const stru
 void queue_free(struct queue *q)
 {
 	if (!q) return;
-	for (struct list *node; (node = list_pop(&q->jobs_list));) free(CONTAINER_OF(node, struct queue_job, link));
-	table_release(&q->jobs);
+	work_release(q);
 	bounce_release(q);
 	place_release(q);
 	destination_release(q);
 	free(q);
 }
 
-void queue_configure(struct queue *q, const struct queue_options *options, const struct route_table *table, msec now,
-	msec wall)
+void queue_configure(struct queue *q, const struct queue_options *options,
+	const struct route_table *table, msec now, msec wall)
 {
 	queue_clock(q, now, wall);
 	q->options = options;
@@ -90,6 +94,8 @@ void queue_configure(struct queue *q, const struct queue_options *options, const
 void queue_recovered(struct queue *q, slot recipient, struct str domain)
 {
 	struct spool_recipient *r = spool_recipient(q->index, recipient);
+	uint64_t id = spool_message(q->index, r->message)->id;
+	if (id > q->last_id) q->last_id = id;
 	q->recovered++;
 	bool held = r->state == RECIPIENT_HELD;
 	place_enter(q, recipient, domain);
@@ -106,6 +112,7 @@ void queue_accepted(struct queue *q, slot message, const struct envelope *e, mse
 {
 	queue_clock(q, now, wall);
 	const struct spool_message *m = spool_message(q->index, message);
+	if (m->id > q->last_id) q->last_id = m->id;
 	msec created = spool_created(m->id);
 	if (q->stats.oldest == 0 || created < q->stats.oldest) q->stats.oldest = created;
 	msec delay = e->hold_until > wall ? e->hold_until - wall : 0;
@@ -114,7 +121,11 @@ void queue_accepted(struct queue *q, slot message, const struct envelope *e, mse
 		struct spool_recipient *r = spool_recipient(q->index, at);
 		ASSERT(r->index < e->recipient_count);
 		slot next = r->sibling;
-		r->due = due;
+		/* In the message's own record there is no such time.  */
+		if (delay)
+			spool_set_due(q->spool, at, due);
+		else
+			r->due = due;
 		place_enter(q, at, domain_of(e->recipients[r->index].address));
 		place_move(q, at, delay ? PLACE_WAIT : PLACE_READY);
 		q->stats.accepted++;
@@ -129,7 +140,8 @@ static void bring_due(struct queue *q)
 {
 	const struct queue_options *o = q->options;
 	msec longest = o->retry_count ? o->retry[o->retry_count - 1] : 0;
-	for (uint32_t i = 0; i < o->retry_count; i++) longest = o->retry[i] > longest ? o->retry[i] : longest;
+	for (uint32_t i = 0; i < o->retry_count; i++)
+		longest = o->retry[i] > longest ? o->retry[i] : longest;
 	q->schedule.limit = longest ? (uint32_t)(2 * longest / 1000) + 1 : 0;
 	uint32_t budget = QUEUE_RUN_RECIPIENTS;
 	for (slot at; (at = schedule_next(&q->schedule, (uint32_t)(q->clock / 1000), &budget));)

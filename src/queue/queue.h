@@ -45,6 +45,7 @@ struct queue_drivers {
 /* options and table are kept until queue_configure gives others.  */
 struct queue *queue_new(struct spool *spool, struct history *history, const struct queue_options *options,
 	const struct route_table *table, const struct queue_drivers *drivers, uint64_t seed, struct log *log);
+/* Before or after spool_close: a DSN under way is committed, or made again from what is on disk.  */
 void queue_free(struct queue *q);
 /* Options and routes have changed: every domain finds its destination anew.  */
 void queue_configure(struct queue *q, const struct queue_options *options, const struct route_table *table, msec now, msec wall);
@@ -92,13 +93,16 @@ struct queue_job *queue_take(struct queue *q, struct destination *d, uint32_t re
 void queue_finish(struct queue *q, struct queue_job *job, const struct outcome *outcomes, msec now, msec wall);
 
 /* The destination as a whole: reached and served (the window grows, what waits is woken) or not (the window shrinks,
- * backoff; why is kept for the operator, copied).  */
+ * backoff unless other connections are served; why is kept for the operator, copied).  queue_unreachable comes before the
+ * queue_closed of the connection that failed.  */
 void queue_served(struct queue *q, struct destination *d, msec now);
 void queue_unreachable(struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall);
 /* The destination cannot exist (5.1.2, 5.1.10, 5.4.6): everything waiting for it gets this outcome now, in slices.  */
 void queue_impossible(struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall);
 
+/* Of the table in use; after queue_configure a destination that gets no mail any more may have any rule.  */
 const struct route_rule *destination_rule(const struct destination *d);
+/* As route_destination_key says; kept as long as d.  */
 struct str destination_key(const struct destination *d);
 /* The domain to look up (ROUTE_MX), or of the mailbox.  */
 struct str destination_domain(const struct destination *d);

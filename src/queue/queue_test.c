@@ -29,7 +29,8 @@ static void a_message_is_ready_at_once_and_delivered(void **state)
 	assert_int_equal(s.messages, 0);
 	assert_int_equal(s.recipients, 0);
 	assert_int_equal(s.oldest, 0);
-	assert_true(world_has_logged(&w, " to=bob@B.example host=mx.next.example[192.0.2.1]:25 code=250"));
+	assert_true(world_has_logged(
+		&w, " to=bob@B.example host=mx.next.example[192.0.2.1]:25 code=250"));
 	assert_true(world_has_logged(&w, "attempts=1 ms=25"));
 	assert_int_equal(w.spool->history[HISTORY_ATTEMPT], 1);
 	assert_int_equal(w.spool->history[HISTORY_DONE], 1);
@@ -42,7 +43,8 @@ static void recipients_at_one_next_hop_go_together(void **state)
 	(void)state;
 	struct world w;
 	world_init(&w);
-	const char *to[] = {"a@x.relayed.example", "b@other.example", "c@y.relayed.example", "d@x.relayed.example", "e@other.example"};
+	const char *to[] = {"a@x.relayed.example", "b@other.example", "c@y.relayed.example",
+		"d@x.relayed.example", "e@other.example"};
 	slot m = world_accept_many(&w, "alice@a.example", to, 5);
 	struct destination *relay = world_destination(&w, "smtp:next.example:25");
 	struct destination *other = world_destination(&w, "other.example");
@@ -93,21 +95,6 @@ static void a_deferral_waits_with_its_reason_and_comes_again(void **state)
 	world_release(&w);
 }
 
-/* What fails together comes back together.  */
-static void one_message_keeps_one_time(void **state)
-{
-	(void)state;
-	struct world w;
-	world_init(&w);
-	const char *to[] = {"a@b.example", "b@b.example", "c@b.example"};
-	world_accept_many(&w, "alice@a.example", to, 3);
-	for (uint32_t i = 0; i < 5; i++) {
-		assert_int_equal(world_serve(&w, "b.example", world_try_again()), 1);
-		world_pass(&w, HOURS(1) + MINUTES(7));
-	}
-	world_release(&w);
-}
-
 static void what_was_not_tried_is_due_at_once_and_first(void **state)
 {
 	(void)state;
@@ -131,7 +118,9 @@ static void mail_for_later_waits_for_its_time(void **state)
 	struct world w;
 	world_init(&w);
 	struct recipient to = {.address = STR("bob@b.example")};
-	struct envelope e = {.reverse_path = STR("a@a.example"), .recipients = &to, .recipient_count = 1,
+	struct envelope e = {.reverse_path = STR("a@a.example"),
+		.recipients = &to,
+		.recipient_count = 1,
 		.hold_until = w.wall + HOURS(30)};
 	slot m = world_accept_envelope(&w, &e, WORLD_BODY);
 	assert_int_equal(w.ready, 0);
@@ -154,7 +143,8 @@ static void recovered_mail_is_linked(void **state)
 	world_init(&w);
 	enum { COUNT = 50000 };
 	struct recipient to = {.address = STR("bob@b.example")};
-	struct envelope e = {.reverse_path = STR("a@a.example"), .recipients = &to, .recipient_count = 1};
+	struct envelope e = {
+		.reverse_path = STR("a@a.example"), .recipients = &to, .recipient_count = 1};
 	for (uint32_t i = 0; i < COUNT; i++) {
 		slot m = fake_store(w.spool, fake_message_new(&e, WORLD_BODY), i % 3);
 		struct spool_recipient *r = world_recipient(&w, m);
@@ -210,53 +200,6 @@ static void mail_for_bare_names_goes_where_ours_goes(void **state)
 	world_release(&w);
 }
 
-static void another_configuration_moves_mail(void **state)
-{
-	(void)state;
-	struct world w;
-	world_init(&w);
-	slot ready = world_accept(&w, "alice@a.example", "bob@b.example");
-	slot active = world_accept(&w, "alice@a.example", "carol@b.example");
-	slot stays = world_accept(&w, "alice@a.example", "dave@c.example");
-	struct destination *old = world_destination(&w, "b.example");
-	queue_opened(w.q, old);
-	struct queue_job *job = world_take(&w, old);
-	struct outcome why = world_try_again();
-	queue_unreachable(w.q, old, &why, w.now, w.wall);
-
-	struct route_rule star = w.star, b = w.relay;
-	star.connections = 3;
-	b.name = STR("b.example");
-	struct route_table table;
-	route_table_init(&table, 2);
-	assert_true(route_table_add(&table, &star) && route_table_add(&table, &b));
-	w.ready_last = NULL;
-	queue_configure(w.q, &w.options, &table, w.now, w.wall);
-	queue_check(w.q);
-	struct destination *new = world_destination(&w, "smtp:next.example:25");
-	assert_ptr_equal(w.ready_last, new); /* it is not held up by what the old one waits for */
-	assert_ptr_equal(destination_rule(new), &b);
-	assert_ptr_equal(destination_rule(world_destination(&w, "c.example")), &star);
-	assert_int_equal(world_destination(&w, "c.example")->window.max, 3);
-	assert_null(world_take(&w, old));
-	assert_false(queue_wants(old, w.now));
-
-	/* What is under way at the old one comes back to the new one.  */
-	slot other = job->message == ready ? active : ready;
-	world_finish(&w, job, (struct outcome){.class = OUTCOME_NONE});
-	queue_closed(w.q, old, w.now);
-	assert_int_equal(new->counts[PLACE_READY], 2);
-	assert_int_equal(world_serve(&w, "smtp:next.example:25", world_ok()), 2);
-	assert_int_equal(spool_message(&w.spool->index, other)->id, 0);
-	assert_int_not_equal(spool_message(&w.spool->index, stays)->id, 0);
-	queue_check(w.q);
-	world_pass(&w, MINUTES(10));
-	assert_null(world_destination(&w, "b.example"));
-	queue_configure(w.q, &w.options, &w.table, w.now, w.wall);
-	route_table_release(&table);
-	world_release(&w);
-}
-
 static void a_clock_put_back_keeps_nothing_waiting(void **state)
 {
 	(void)state;
@@ -276,13 +219,11 @@ int main(void)
 		cmocka_unit_test(a_message_is_ready_at_once_and_delivered),
 		cmocka_unit_test(recipients_at_one_next_hop_go_together),
 		cmocka_unit_test(a_deferral_waits_with_its_reason_and_comes_again),
-		cmocka_unit_test(one_message_keeps_one_time),
 		cmocka_unit_test(what_was_not_tried_is_due_at_once_and_first),
 		cmocka_unit_test(mail_for_later_waits_for_its_time),
 		cmocka_unit_test(recovered_mail_is_linked),
 		cmocka_unit_test(a_destination_is_forgotten_when_nothing_is_left),
 		cmocka_unit_test(mail_for_bare_names_goes_where_ours_goes),
-		cmocka_unit_test(another_configuration_moves_mail),
 		cmocka_unit_test(a_clock_put_back_keeps_nothing_waiting),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* So many messages per time, spread evenly: a token bucket that holds one second's worth, or one message.  */
+/* So many messages per time, spread evenly: a token bucket that holds one second's worth, or
+ * one message.  */
 #ifndef QUEUE_RATE_H
 #define QUEUE_RATE_H
 
@@ -7,8 +8,8 @@
 struct rate {
 	struct route_rate limit;
 	int64_t burst; /* messages that may go at once */
-	/* When the bucket is full again (monotonic), in 1/messages ms, so that nothing is rounded: the virtual
-	 * scheduling of ITU-T I.371.  */
+	/* When the bucket is full again (monotonic), in 1/messages ms, so that nothing is
+	 * rounded: the virtual scheduling of ITU-T I.371.  */
 	__int128 full;
 };
 

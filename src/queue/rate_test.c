@@ -24,7 +24,13 @@ static void the_rate_is_exact_in_the_long_run(void **state)
 {
 	(void)state;
 	static const struct route_rate rates[] = {
-		{100, MINUTES(1)}, {1, SECONDS(1)}, {7, SECONDS(1)}, {3, 100}, {1000, SECONDS(1)}, {5000, SECONDS(1)}, {1, MINUTES(1)},
+		{100, MINUTES(1)},
+		{1, SECONDS(1)},
+		{7, SECONDS(1)},
+		{3, 100},
+		{1000, SECONDS(1)},
+		{5000, SECONDS(1)},
+		{1, MINUTES(1)},
 		{9999, HOURS(1)},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rates); i++) {

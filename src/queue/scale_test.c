@@ -21,7 +21,10 @@ static size_t memory(void)
 static struct fake_message *mass(struct world *w)
 {
 	static struct recipient to = {.address = STR("bob@dead.example")};
-	struct envelope e = {.reverse_path = STR("alice@a.example"), .recipients = &to, .recipient_count = 1, .created = w->wall};
+	struct envelope e = {.reverse_path = STR("alice@a.example"),
+		.recipients = &to,
+		.recipient_count = 1,
+		.created = w->wall};
 	struct fake_message *m = fake_message_new(&e, WORLD_BODY);
 	m->shared = true;
 	return m;
@@ -37,7 +40,8 @@ static void unshare(struct world *w, struct fake_message *m)
 static void accept_mass(struct world *w, struct fake_message *m, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
-		queue_accepted(w->q, fake_store(w->spool, m, i % 1000), &m->envelope, w->now, w->wall);
+		queue_accepted(
+			w->q, fake_store(w->spool, m, i % 1000), &m->envelope, w->now, w->wall);
 }
 
 /* Share of a core that passing time takes.  */
@@ -65,7 +69,8 @@ static void a_million_for_a_dead_destination(void **state)
 	queue_closed(w.q, d, w.now);
 	size_t taken = memory() - before;
 	double load = load_of(&w, MINUTES(10));
-	print_message("%.1f MB, %.2f us each to accept, %.4f %% of a core idle\n", (double)taken / 1e6, accepting, load * 100);
+	print_message("%.1f MB, %.2f us each to accept, %.4f %% of a core idle\n",
+		(double)taken / 1e6, accepting, load * 100);
 	assert_in_range(taken, MILLION * 60, 100000000);
 	assert_true(load < 0.01);
 	assert_int_equal(world_stats(&w).ready, MILLION);
@@ -125,7 +130,8 @@ static void a_million_deferred(void **state)
 		} while (queue_next(w.q) <= w.now);
 	}
 	total = cpu() - total;
-	print_message("%.4f %% of a core idle; waking all took %.2f s, the longest run %.1f ms\n", idle * 100, total, longest * 1e3);
+	print_message("%.4f %% of a core idle; waking all took %.2f s, the longest run %.1f ms\n",
+		idle * 100, total, longest * 1e3);
 	assert_int_equal(world_stats(&w).ready, MILLION);
 	assert_true(longest < 0.05);
 	unshare(&w, m);

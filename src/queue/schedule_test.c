@@ -45,7 +45,8 @@ enum { START = 1700000000 };
 static void each_comes_at_its_second(void **state)
 {
 	(void)state;
-	static const uint32_t delays[] = {1, 2, 59, 255, 256, 257, 3600, 65535, 65536, 65537, 432000, 1 << 24, 40000000};
+	static const uint32_t delays[] = {
+		1, 2, 59, 255, 256, 257, 3600, 65535, 65536, 65537, 432000, 1 << 24, 40000000};
 	for (size_t i = 0; i < ARRAY_LEN(delays); i++) {
 		struct world w;
 		setup(&w, 1);
@@ -53,7 +54,8 @@ static void each_comes_at_its_second(void **state)
 		assert_int_equal(schedule_when(&w.s), UINT32_MAX);
 		add(&w, 1, START + delays[i]);
 		assert_int_equal(schedule_when(&w.s), START + 1);
-		for (uint32_t t = 0; t < delays[i]; t += 1 + (delays[i] - t) / 3) assert_int_equal(next(&w, START + t), 0);
+		for (uint32_t t = 0; t < delays[i]; t += 1 + (delays[i] - t) / 3)
+			assert_int_equal(next(&w, START + t), 0);
 		assert_int_equal(next(&w, START + delays[i] - 1), 0);
 		assert_int_equal(next(&w, START + delays[i]), 1);
 		assert_int_equal(next(&w, START + delays[i]), 0);
@@ -70,7 +72,9 @@ static void random_times_come_in_order_and_removed_ones_never(void **state)
 	struct world w;
 	setup(&w, COUNT);
 	next(&w, START);
-	for (slot at = 1; at <= COUNT; at++) add(&w, at, START + 1 + (uint32_t)rng_below(&rng, rng_below(&rng, 2) ? 300 : 200000));
+	for (slot at = 1; at <= COUNT; at++)
+		add(&w, at,
+			START + 1 + (uint32_t)rng_below(&rng, rng_below(&rng, 2) ? 300 : 200000));
 	uint32_t removed = 0;
 	for (slot at = 1; at <= COUNT; at += 1 + (slot)rng_below(&rng, 5)) {
 		schedule_remove(&w.s, at);
@@ -78,7 +82,8 @@ static void random_times_come_in_order_and_removed_ones_never(void **state)
 		removed++;
 	}
 	uint32_t came = 0;
-	for (uint32_t now = START; came + removed < COUNT; now += 1 + (uint32_t)rng_below(&rng, 40)) {
+	for (uint32_t now = START; came + removed < COUNT;
+		now += 1 + (uint32_t)rng_below(&rng, 40)) {
 		assert_true(now < START + 300000);
 		for (slot at; (at = next(&w, now));) {
 			uint32_t due = w.index.recipients[at].due;

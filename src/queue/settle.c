@@ -14,7 +14,8 @@ void settle_log_outcome(struct log *log, const struct outcome *o)
 	if (o->host.len) log_str(log, "host", o->host);
 	if (o->code) log_i64(log, "code", o->code);
 	if (o->enhanced.class)
-		log_printf(log, "status", "%u.%u.%u", o->enhanced.class, o->enhanced.subject, o->enhanced.detail);
+		log_printf(log, "status", "%u.%u.%u", o->enhanced.class, o->enhanced.subject,
+			o->enhanced.detail);
 	if (o->text.len) log_str(log, "text", o->text);
 	if (o->tls.len) log_str(log, "tls", o->tls);
 	if (o->doubtful) log_str(log, "doubtful", STR("yes"));
@@ -24,13 +25,14 @@ void settle_history(struct queue *q, enum history_event event, uint64_t id, stru
 	const struct outcome *o)
 {
 	if (!q->history) return;
-	struct history_record record = {.event = event, .id = id, .wall = q->wall, .recipient = recipient};
+	struct history_record record = {
+		.event = event, .id = id, .wall = q->wall, .recipient = recipient};
 	if (o) record.outcome = *o;
 	history_add(q->history, &record);
 }
 
-static void log_verdict(struct queue *q, const struct settlement *s, const struct verdict *v, struct str to,
-	uint32_t attempts, uint32_t due)
+static void log_verdict(struct queue *q, const struct settlement *s, const struct verdict *v,
+	struct str to, uint32_t attempts, uint32_t due)
 {
 	if (q->log->level > LOG_INFO) return;
 	char id[SPOOL_ID_LEN + 1];
@@ -52,7 +54,8 @@ static void log_verdict(struct queue *q, const struct settlement *s, const struc
 static void tell(struct queue *q, const struct settlement *s, const struct verdict *v, uint32_t due)
 {
 	struct str to = s->envelope ? s->envelope->recipients[v->index].address : STR_NONE;
-	uint32_t attempts = spool_recipient(q->index, v->recipient)->attempts + (s->attempt ? 1 : 0);
+	uint32_t attempts =
+		spool_recipient(q->index, v->recipient)->attempts + (s->attempt ? 1 : 0);
 	log_verdict(q, s, v, to, attempts, due);
 	if (!q->history) return;
 	struct history_record record = {
@@ -83,7 +86,8 @@ bool settle_too_old(const struct queue *q, msec since)
 	return q->wall - since >= q->options->lifetime;
 }
 
-struct outcome settle_expiry_outcome(const struct queue *q, struct arena *arena, const struct outcome *last)
+struct outcome settle_expiry_outcome(
+	const struct queue *q, struct arena *arena, const struct outcome *last)
 {
 	struct buf words;
 	buf_init(&words, OUTCOME_TEXT_MAX);
@@ -118,23 +122,15 @@ void settle_end(struct queue *q, slot recipient, uint64_t id, const struct outco
 {
 	struct destination *d = destination_of(q, spool_recipient(q->index, recipient));
 	switch (o->class) {
-	case OUTCOME_DELIVERED:
-		q->stats.delivered++, d->delivered++;
-		break;
-	case OUTCOME_FAILED:
-		q->stats.failed++, d->failed++;
-		break;
-	case OUTCOME_EXPIRED:
-		q->stats.expired++, d->failed++;
-		break;
-	case OUTCOME_DELETED:
-		q->stats.deleted++;
-		break;
-	default:
-		UNREACHABLE();
+	case OUTCOME_DELIVERED: q->stats.delivered++, d->delivered++; break;
+	case OUTCOME_FAILED: q->stats.failed++, d->failed++; break;
+	case OUTCOME_EXPIRED: q->stats.expired++, d->failed++; break;
+	case OUTCOME_DELETED: q->stats.deleted++; break;
+	default: UNREACHABLE();
 	}
 	place_leave(q, recipient);
-	if (spool_outcome(q->spool, recipient, o, 0)) settle_history(q, HISTORY_DONE, id, STR_NONE, NULL);
+	if (spool_outcome(q->spool, recipient, o, 0))
+		settle_history(q, HISTORY_DONE, id, STR_NONE, NULL);
 }
 
 static void defer(struct queue *q, const struct verdict *v, uint32_t due)
@@ -177,7 +173,8 @@ static enum dsn_action action_of(const struct settlement *s, const struct outcom
 {
 	if (o->class != OUTCOME_DELIVERED) return DSN_FAILED;
 	bool relayed = s->destination && !s->destination->rule->local &&
-		(s->destination->rule->kind == ROUTE_MX || s->destination->rule->kind == ROUTE_SMTP);
+		(s->destination->rule->kind == ROUTE_MX ||
+			s->destination->rule->kind == ROUTE_SMTP);
 	return relayed ? DSN_RELAYED : DSN_DELIVERED;
 }
 
@@ -190,7 +187,8 @@ static bool is_due(const struct settlement *s, const struct verdict *v)
 
 static void set_bounces(struct queue *q, struct settlement *s)
 {
-	struct bounce_item one, *items = s->count == 1 ? &one : queue_alloc(s->count * sizeof(*items));
+	struct bounce_item one,
+		*items = s->count == 1 ? &one : queue_alloc(s->count * sizeof(*items));
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct verdict *v = &s->verdicts[i];
@@ -254,19 +252,23 @@ static void settle_known(struct queue *q, struct settlement *s)
 		uint32_t attempts = spool_recipient(q->index, v->recipient)->attempts + 1u;
 		if (v->outcome->class == OUTCOME_DEFERRED && attempts != due_attempts) {
 			due_attempts = attempts;
-			due = queue_due(q, backoff_message(q->options->retry, q->options->retry_count, attempts, &q->rng));
+			due = queue_due(q,
+				backoff_message(q->options->retry, q->options->retry_count,
+					attempts, &q->rng));
 		}
 		settle_one(q, s, v, due);
 	}
 	arena_release(&arena);
 }
 
-/* The envelope cannot be read: what is delivered is, what is deferred is, and nothing is lost silently.  */
+/* The envelope cannot be read: what is delivered is, what is deferred is, and nothing is lost
+ * silently.  */
 static void settle_unknown(struct queue *q, struct settlement *s, bool damaged)
 {
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct verdict *v = &s->verdicts[i];
-		bool lost = v->outcome->class == OUTCOME_FAILED || v->outcome->class == OUTCOME_EXPIRED;
+		bool lost =
+			v->outcome->class == OUTCOME_FAILED || v->outcome->class == OUTCOME_EXPIRED;
 		if (lost && damaged) {
 			quarantine(q, s, v);
 			continue;

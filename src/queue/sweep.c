@@ -2,16 +2,17 @@
 
 #include <errno.h>
 
-/* One clock for all: a cursor goes over all messages, the whole table within a minute, and ends what has been here for too long, in
- * whatever state but held; what an attempt is under way for, settle.c ends when it comes back.  */
+/* One clock for all: a cursor goes over all messages, the whole table within a minute, and
+ * ends what has been here for too long, in whatever state but held; what an attempt is under
+ * way for, settle.c ends when it comes back.  */
 
 enum {
 	PASS_LONGEST_MS = 60 * 1000,
 	PASS_SHORTEST_MS = 100,
-	SLICES = 60,           /* of a pass */
-	SLICE_LEAST = 1000,    /* messages */
+	SLICES = 60,        /* of a pass */
+	SLICE_LEAST = 1000, /* messages */
 	SLICE_MOST = 200000,
-	BUSY_MS = 10,          /* too many DSNs are under way: come again */
+	BUSY_MS = 10, /* too many DSNs are under way: come again */
 	REASON_MAX = 16 * 1024,
 };
 
@@ -21,10 +22,15 @@ static msec pass_length(const struct queue *q)
 	msec span = o->lifetime;
 	if (o->delay_notice && o->delay_notice < span) span = o->delay_notice;
 	span /= 100;
-	return span < PASS_SHORTEST_MS ? PASS_SHORTEST_MS : span > PASS_LONGEST_MS ? PASS_LONGEST_MS : span;
+	return span < PASS_SHORTEST_MS   ? PASS_SHORTEST_MS
+		: span > PASS_LONGEST_MS ? PASS_LONGEST_MS
+					 : span;
 }
 
-static bool is_busy(const struct queue *q) { return q->bounce_count >= QUEUE_BOUNCES_SWEEP; }
+static bool is_busy(const struct queue *q)
+{
+	return q->bounce_count >= QUEUE_BOUNCES_SWEEP || !bounce_room(q);
+}
 
 /* When to go on with what was cut short.  */
 static msec go_on_at(const struct queue *q)
@@ -33,7 +39,8 @@ static msec go_on_at(const struct queue *q)
 	return list_empty(&q->bounces_waiting) ? q->now + BUSY_MS : q->bounce_retry;
 }
 
-/* Mail that was never tried and is not due yet waits by its sender's wish: its time has not begun.  */
+/* Mail that was never tried and is not due yet waits by its sender's wish: its time has not
+ * begun.  */
 static bool may_age(const struct queue *q, const struct spool_recipient *r)
 {
 	if (r->place != PLACE_READY && r->place != PLACE_WAIT) return false;
@@ -63,7 +70,8 @@ static uint32_t gather(const struct queue *q, slot message, slot *recipients, ui
 static void hold_damaged(struct queue *q, slot message, const slot *recipients, uint32_t count)
 {
 	char id[SPOOL_ID_LEN + 1];
-	log_begin(q->log, LOG_ERROR, spool_id_text(spool_message(q->index, message)->id, id), "held");
+	log_begin(
+		q->log, LOG_ERROR, spool_id_text(spool_message(q->index, message)->id, id), "held");
 	log_str(q->log, "why", STR("the message is damaged and could not be returned"));
 	log_end(q->log);
 	for (uint32_t i = 0; i < count; i++) {
@@ -72,7 +80,8 @@ static void hold_damaged(struct queue *q, slot message, const slot *recipients, 
 	}
 }
 
-static void expire_all(struct queue *q, slot message, const struct envelope *e, const slot *recipients, uint32_t count)
+static void expire_all(struct queue *q, slot message, const struct envelope *e,
+	const slot *recipients, uint32_t count)
 {
 	struct verdict *verdicts = queue_alloc(count * sizeof(*verdicts));
 	struct arena arena;
@@ -87,15 +96,20 @@ static void expire_all(struct queue *q, slot message, const struct envelope *e, 
 		v->outcome = &v->changed;
 	}
 	for (uint32_t i = 0; i < count; i++) place_move(q, recipients[i], PLACE_NONE);
-	settle(q, &(struct settlement){.message = message, .id = spool_message(q->index, message)->id, .envelope = e,
-		.verdicts = verdicts, .count = count});
+	settle(q,
+		&(struct settlement){.message = message,
+			.id = spool_message(q->index, message)->id,
+			.envelope = e,
+			.verdicts = verdicts,
+			.count = count});
 	arena_release(&arena);
 	free(verdicts);
 }
 
 /* ---- delay notice ---- */
 
-static bool tell_delay(struct queue *q, slot message, const struct envelope *e, const slot *recipients, uint32_t count)
+static bool tell_delay(struct queue *q, slot message, const struct envelope *e,
+	const slot *recipients, uint32_t count)
 {
 	struct bounce_item *items = queue_alloc(count * sizeof(*items));
 	struct outcome *outcomes = queue_alloc(count * sizeof(*outcomes));
@@ -106,14 +120,17 @@ static bool tell_delay(struct queue *q, slot message, const struct envelope *e, 
 		uint32_t index = spool_recipient(q->index, recipients[i])->index;
 		if (!dsn_due(e, &e->recipients[index], DSN_DELAYED)) continue;
 		if (!settle_reason(q, recipients[i], &arena, &outcomes[due]))
-			outcomes[due] = outcome_local(OUTCOME_DEFERRED, "4.4.7", STR("it has not been its turn yet"));
-		items[due] = (struct bounce_item){.index = index, .action = DSN_DELAYED, .outcome = &outcomes[due]};
+			outcomes[due] = outcome_local(
+				OUTCOME_DEFERRED, "4.4.7", STR("it has not been its turn yet"));
+		items[due] = (struct bounce_item){
+			.index = index, .action = DSN_DELAYED, .outcome = &outcomes[due]};
 		due++;
 	}
 	bool told = due == 0 || bounce_make(q, message, items, due);
 	if (told) spool_delay_told(q->spool, message);
 	if (told && due > 0)
-		settle_history(q, HISTORY_DELAY_TOLD, spool_message(q->index, message)->id, STR_NONE, NULL);
+		settle_history(q, HISTORY_DELAY_TOLD, spool_message(q->index, message)->id,
+			STR_NONE, NULL);
 	arena_release(&arena);
 	free(outcomes);
 	free(items);
@@ -145,11 +162,14 @@ static bool look_at(struct queue *q, slot message)
 	uint32_t count = gather(q, message, recipients, m->open);
 	struct spool_reader reader;
 	int error = count ? spool_read_open(q->spool, message, &reader) : -ENOENT;
-	if (error == -EBADMSG && ask(q, m, created) == ASKED_EXPIRE) hold_damaged(q, message, recipients, count);
+	if (error == -EBADMSG && ask(q, m, created) == ASKED_EXPIRE)
+		hold_damaged(q, message, recipients, count);
 	if (error == 0) {
 		enum asked asked = ask(q, m, since(&reader.envelope, m->id));
-		if (asked == ASKED_EXPIRE) expire_all(q, message, &reader.envelope, recipients, count);
-		if (asked == ASKED_DELAY) tell_delay(q, message, &reader.envelope, recipients, count);
+		if (asked == ASKED_EXPIRE)
+			expire_all(q, message, &reader.envelope, recipients, count);
+		if (asked == ASKED_DELAY)
+			tell_delay(q, message, &reader.envelope, recipients, count);
 		spool_read_close(&reader);
 	}
 	if (recipients != &one) free(recipients);
@@ -190,11 +210,11 @@ static void slice(struct queue *q, uint32_t *budget)
 /* A message that was here before it was known; 0: none.  */
 static slot next_doomed(const struct queue *q, const struct destination *d)
 {
-	LIST_EACH(&d->turns, turn_node) {
-		LIST_EACH(&CONTAINER_OF(turn_node, struct turn, link)->lanes, node) {
+	LIST_EACH (&d->turns, turn_node) {
+		LIST_EACH (&CONTAINER_OF(turn_node, struct turn, link)->lanes, node) {
 			slot first = CONTAINER_OF(node, struct lane, in_turn)->first;
 			slot message = spool_recipient(q->index, first)->message;
-			if (spool_created(spool_message(q->index, message)->id) <= d->doom_wall) return message;
+			if (spool_message(q->index, message)->id <= d->doom_id) return message;
 		}
 	}
 	return 0;
@@ -208,11 +228,18 @@ static void fail_message(struct queue *q, struct destination *d, slot message)
 	work_ready(q, d, message, recipients, count);
 	for (uint32_t i = 0; i < count; i++) {
 		place_move(q, recipients[i], PLACE_NONE);
-		verdicts[i] = (struct verdict){.recipient = recipients[i], .outcome = &d->doom,
+		verdicts[i] = (struct verdict){.recipient = recipients[i],
+			.outcome = &d->doom,
 			.index = spool_recipient(q->index, recipients[i])->index};
 	}
-	settle(q, &(struct settlement){.message = message, .id = spool_message(q->index, message)->id, .destination = d,
-		.verdicts = verdicts, .count = count, .attempt = true, .began = q->now});
+	settle(q,
+		&(struct settlement){.message = message,
+			.id = spool_message(q->index, message)->id,
+			.destination = d,
+			.verdicts = verdicts,
+			.count = count,
+			.attempt = true,
+			.began = q->now});
 	free(verdicts);
 	free(recipients);
 }

@@ -1,14 +1,19 @@
 #include "queue/test.h"
 
-static slot accept_notify(struct world *w, const char *from, const char *to, uint8_t notify, msec hold_until)
+static slot accept_notify(
+	struct world *w, const char *from, const char *to, uint8_t notify, msec hold_until)
 {
 	struct recipient recipient = {.address = str_from_c(to), .notify = notify};
-	struct envelope e = {.reverse_path = str_from_c(from), .recipients = &recipient, .recipient_count = 1,
-		.created = w->wall, .hold_until = hold_until};
+	struct envelope e = {.reverse_path = str_from_c(from),
+		.recipients = &recipient,
+		.recipient_count = 1,
+		.created = w->wall,
+		.hold_until = hold_until};
 	return world_accept_envelope(w, &e, WORLD_BODY);
 }
 
-/* One message in each state there is: after its lifetime, and a minute for the sweep, all but the held has ended.  */
+/* One message in each state there is: after its lifetime, and a minute for the sweep, all but
+ * the held has ended.  */
 static void every_state_expires_but_held(void **state)
 {
 	(void)state;
@@ -25,7 +30,8 @@ static void every_state_expires_but_held(void **state)
 	queue_unreachable(w.q, d, &why, w.now, w.wall);
 	queue_closed(w.q, d, w.now);
 
-	world_accept(&w, "alice@a.example", "bob@ignored.example"); /* ready, and no driver takes it */
+	world_accept(
+		&w, "alice@a.example", "bob@ignored.example"); /* ready, and no driver takes it */
 
 	slot held = world_accept(&w, "alice@a.example", "bob@held.example");
 	assert_true(queue_act(w.q, world_first(&w, held), QUEUE_HOLD, w.now, w.wall));
@@ -36,7 +42,8 @@ static void every_state_expires_but_held(void **state)
 	slot untried = world_accept(&w, "alice@a.example", "bob@untried.example");
 	struct queue_job *given_back = world_take(&w, w.ready_last);
 
-	slot recovered = fake_store(w.spool, fake_message_new(&w.spool->messages[held]->envelope, WORLD_BODY), 1);
+	slot recovered = fake_store(
+		w.spool, fake_message_new(&w.spool->messages[held]->envelope, WORLD_BODY), 1);
 	world_recipient(&w, recovered)->state = RECIPIENT_DUE;
 	queue_recovered(w.q, world_first(&w, recovered), STR("recovered.example"));
 
@@ -47,8 +54,10 @@ static void every_state_expires_but_held(void **state)
 	assert_int_equal(world_stats(&w).expired, 4);
 	assert_int_equal(world_stats(&w).bounces, 4);
 	assert_true(world_has_logged(&w, "event=expired"));
-	assert_true(world_has_logged(&w, "not delivered within 5d; the last reason was: connection refused"));
-	assert_true(world_has_logged(&w, "not delivered within 5d; the last reason was: greylisted"));
+	assert_true(world_has_logged(
+		&w, "not delivered within 5d; the last reason was: connection refused"));
+	assert_true(
+		world_has_logged(&w, "not delivered within 5d; the last reason was: greylisted"));
 	/* What is under way ends when it comes back.  */
 	assert_int_equal(world_recipient(&w, active)->state, RECIPIENT_ACTIVE);
 	world_finish(&w, job, world_try_again());

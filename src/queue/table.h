@@ -1,4 +1,5 @@
-/* Numbers for objects: a 32-bit handle where a pointer would be too large to keep a million times.  */
+/* Numbers for objects: a 32-bit handle where a pointer would be too large to keep a million
+ * times.  */
 #ifndef QUEUE_TABLE_H
 #define QUEUE_TABLE_H
 
@@ -10,8 +11,8 @@
 struct table {
 	uintptr_t *items; /* a pointer, or (next free << 1 | 1) */
 	uint32_t cap;
-	uint32_t used;    /* highest number given so far */
-	uint32_t free;    /* 0: none */
+	uint32_t used; /* highest number given so far */
+	uint32_t free; /* 0: none */
 };
 
 static inline void table_init(struct table *t) { *t = (struct table){0}; }

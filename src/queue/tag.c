@@ -10,8 +10,8 @@ static bool has_token(struct str s)
 	return false;
 }
 
-/* "list+token", "list-return-42-bob=example.com", "bounce17": what follows a '+', or a '-' with a digit or a '='
- * anywhere behind it, and all digits, tell mails of one sender apart.  */
+/* "list+token", "list-return-42-bob=example.com", "bounce17": what follows a '+', or a '-'
+ * with a digit or a '=' anywhere behind it, and all digits, tell mails of one sender apart.  */
 uint32_t queue_tag(struct str reverse_path)
 {
 	char key[ADDRESS_PATH_MAX + 2];

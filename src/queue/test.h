@@ -1,4 +1,5 @@
-/* A world for the tests of the queue: a fake spool, routes, a log that is kept, and a driver that does as it is told.  */
+/* A world for the tests of the queue: a fake spool, routes, a log that is kept, and a driver
+ * that does as it is told.  */
 #ifndef QUEUE_TEST_H
 #define QUEUE_TEST_H
 
@@ -24,7 +25,10 @@ struct world {
 };
 
 static msec world_wall(void *context) { return ((struct world *)context)->wall; }
-static void world_log(void *context, struct str lines) { buf_add(&((struct world *)context)->logged, lines); }
+static void world_log(void *context, struct str lines)
+{
+	buf_add(&((struct world *)context)->logged, lines);
+}
 
 static void world_ready(void *context, struct destination *d)
 {
@@ -58,16 +62,28 @@ static void world_init(struct world *w)
 	w->log.wall = world_wall, w->log.write = world_log, w->log.context = w;
 	arena_init(&w->arena, 1 << 20);
 	w->host = (struct route_host){STR("next.example"), 25};
-	w->star = (struct route_rule){.name = STR("*"), .kind = ROUTE_MX, .port = 25, .connections = 20};
-	w->local = (struct route_rule){.name = STR("local.example"), .kind = ROUTE_MAILDIR, .local = true, .connections = 4};
-	w->relay = (struct route_rule){.name = STR(".relayed.example"), .kind = ROUTE_SMTP, .hosts = &w->host, .host_count = 1,
-		.tls = ROUTE_TLS_OPPORTUNISTIC, .connections = 20};
+	w->star = (struct route_rule){
+		.name = STR("*"), .kind = ROUTE_MX, .port = 25, .connections = 20};
+	w->local = (struct route_rule){.name = STR("local.example"),
+		.kind = ROUTE_MAILDIR,
+		.local = true,
+		.connections = 4};
+	w->relay = (struct route_rule){.name = STR(".relayed.example"),
+		.kind = ROUTE_SMTP,
+		.hosts = &w->host,
+		.host_count = 1,
+		.tls = ROUTE_TLS_OPPORTUNISTIC,
+		.connections = 20};
 	route_table_init(&w->table, 1);
 	assert_true(route_table_add(&w->table, &w->star));
 	assert_true(route_table_add(&w->table, &w->local));
 	assert_true(route_table_add(&w->table, &w->relay));
-	w->options = (struct queue_options){.retry = {MINUTES(1), MINUTES(5), HOURS(1)}, .retry_count = 3, .lifetime = DAYS(5),
-		.delay_notice = HOURS(4), .return_breaker = 20, .hostname = STR("mx.example.com")};
+	w->options = (struct queue_options){.retry = {MINUTES(1), MINUTES(5), HOURS(1)},
+		.retry_count = 3,
+		.lifetime = DAYS(5),
+		.delay_notice = HOURS(4),
+		.return_breaker = 20,
+		.hostname = STR("mx.example.com")};
 	world_queue(w);
 	queue_run(w->q, w->now, w->wall);
 }
@@ -103,13 +119,18 @@ static inline slot world_accept_envelope(struct world *w, const struct envelope 
 	return m;
 }
 
-static inline slot world_accept_many(struct world *w, const char *from, const char *const *to, uint32_t count)
+static inline slot world_accept_many(
+	struct world *w, const char *from, const char *const *to, uint32_t count)
 {
 	struct recipient recipients[64];
 	ASSERT(count <= ARRAY_LEN(recipients));
-	for (uint32_t i = 0; i < count; i++) recipients[i] = (struct recipient){.address = str_from_c(to[i])};
-	struct envelope e = {.reverse_path = str_from_c(from), .recipients = recipients, .recipient_count = count,
-		.size = WORLD_BODY.len, .created = w->wall};
+	for (uint32_t i = 0; i < count; i++)
+		recipients[i] = (struct recipient){.address = str_from_c(to[i])};
+	struct envelope e = {.reverse_path = str_from_c(from),
+		.recipients = recipients,
+		.recipient_count = count,
+		.size = WORLD_BODY.len,
+		.created = w->wall};
 	return world_accept_envelope(w, &e, WORLD_BODY);
 }
 
@@ -126,6 +147,31 @@ static inline slot world_first(struct world *w, slot message)
 static inline struct spool_recipient *world_recipient(struct world *w, slot message)
 {
 	return spool_recipient(&w->spool->index, world_first(w, message));
+}
+
+/* The DSN that was made last: the newest message without a sender.  NULL: none.  */
+static inline struct fake_message *world_find_dsn(struct world *w)
+{
+	slot found = 0;
+	for (slot at = 1; at < spool_message_end(&w->spool->index); at++) {
+		uint64_t id = spool_message(&w->spool->index, at)->id;
+		if (!id || !(w->spool->messages[at]->envelope.flags & ENVELOPE_DSN)) continue;
+		if (!found || id > spool_message(&w->spool->index, found)->id) found = at;
+	}
+	return found ? w->spool->messages[found] : NULL;
+}
+
+static inline slot world_accept_one(struct world *w, const char *from, const char *to,
+	uint8_t notify, uint32_t flags, struct str body)
+{
+	struct recipient recipient = {.address = str_from_c(to), .notify = notify};
+	struct envelope e = {.reverse_path = str_from_c(from),
+		.recipients = &recipient,
+		.recipient_count = 1,
+		.flags = flags,
+		.size = body.len,
+		.created = w->wall};
+	return world_accept_envelope(w, &e, body);
 }
 
 /* ---- time ---- */
@@ -154,15 +200,24 @@ static inline void world_settle(struct world *w) { world_pass(w, 0); }
 
 static inline struct outcome world_answer(enum outcome_class class, uint16_t code, const char *text)
 {
-	struct outcome o = {.class = class, .code = code, .text = str_from_c(text), .host = STR("mx.next.example[192.0.2.1]:25"),
+	struct outcome o = {.class = class,
+		.code = code,
+		.text = str_from_c(text),
+		.host = STR("mx.next.example[192.0.2.1]:25"),
 		.remote = true};
 	o.enhanced.class = (uint8_t)(code / 100);
 	return o;
 }
 
 static inline struct outcome world_ok(void) { return world_answer(OUTCOME_DELIVERED, 250, "ok"); }
-static inline struct outcome world_try_again(void) { return world_answer(OUTCOME_DEFERRED, 451, "greylisted"); }
-static inline struct outcome world_no(void) { return world_answer(OUTCOME_FAILED, 554, "rejected"); }
+static inline struct outcome world_try_again(void)
+{
+	return world_answer(OUTCOME_DEFERRED, 451, "greylisted");
+}
+static inline struct outcome world_no(void)
+{
+	return world_answer(OUTCOME_FAILED, 554, "rejected");
+}
 
 /* The same outcome for all of a job.  */
 static inline void world_finish(struct world *w, struct queue_job *job, struct outcome o)

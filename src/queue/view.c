@@ -6,15 +6,18 @@ static msec wall_of(const struct queue *q, msec monotonic) { return q->wall + mo
 
 static void add_outcome(struct buf *out, const struct outcome *o)
 {
-	if (o->host.len) buf_add(out, o->host), buf_add(out, o->remote ? STR(" said: ") : STR(": "));
+	if (o->host.len)
+		buf_add(out, o->host), buf_add(out, o->remote ? STR(" said: ") : STR(": "));
 	if (o->remote && o->code) buf_printf(out, "%u ", o->code);
 	if (o->remote && o->enhanced.class)
-		buf_printf(out, "%u.%u.%u ", o->enhanced.class, o->enhanced.subject, o->enhanced.detail);
+		buf_printf(out, "%u.%u.%u ", o->enhanced.class, o->enhanced.subject,
+			o->enhanced.detail);
 	buf_add(out, o->text);
 }
 
 /* Why nothing goes to d now; nothing: it may.  */
-static void add_wait(struct buf *out, const struct queue *q, const struct destination *d, msec *ret_next)
+static void add_wait(
+	struct buf *out, const struct queue *q, const struct destination *d, msec *ret_next)
 {
 	msec rate = rate_when(&d->rate);
 	if (!list_empty(&d->doomed)) {
@@ -27,7 +30,8 @@ static void add_wait(struct buf *out, const struct queue *q, const struct destin
 		buf_add(out, STR("destination unreachable: "));
 		add_outcome(out, &d->why);
 	} else if (rate > q->now) {
-		buf_printf(out, "destination is limited to %u messages per ", d->rate.limit.messages);
+		buf_printf(
+			out, "destination is limited to %u messages per ", d->rate.limit.messages);
 		clock_add_span(out, d->rate.limit.per);
 	} else if (d->probing && d->connections > 0) {
 		buf_add(out, STR("destination is being tried with one connection"));
@@ -38,7 +42,8 @@ static void add_wait(struct buf *out, const struct queue *q, const struct destin
 	*ret_next = at > q->now ? wall_of(q, at) : 0;
 }
 
-static void view_due(struct queue *q, slot recipient, struct arena *arena, struct buf *reason, struct queue_view *ret)
+static void view_due(struct queue *q, slot recipient, struct arena *arena, struct buf *reason,
+	struct queue_view *ret)
 {
 	const struct spool_recipient *r = spool_recipient(q->index, recipient);
 	struct outcome o;
@@ -55,7 +60,8 @@ static void view_due(struct queue *q, slot recipient, struct arena *arena, struc
 		add_outcome(reason, &o);
 }
 
-void queue_view(struct queue *q, slot recipient, struct arena *arena, msec now, msec wall, struct queue_view *ret)
+void queue_view(struct queue *q, slot recipient, struct arena *arena, msec now, msec wall,
+	struct queue_view *ret)
 {
 	queue_clock(q, now, wall);
 	const struct spool_recipient *r = spool_recipient(q->index, recipient);
@@ -72,14 +78,15 @@ void queue_view(struct queue *q, slot recipient, struct arena *arena, msec now, 
 	buf_release(&reason);
 }
 
-void queue_each_destination(struct queue *q, bool (*visit)(void *context, const struct destination_view *v),
-	void *context, msec now, msec wall)
+void queue_each_destination(struct queue *q,
+	bool (*visit)(void *context, const struct destination_view *v), void *context, msec now,
+	msec wall)
 {
 	queue_clock(q, now, wall);
 	struct buf reason;
 	buf_init(&reason, REASON_MAX);
 	bool more = true;
-	LIST_EACH(&q->destinations, node) {
+	LIST_EACH (&q->destinations, node) {
 		if (!more) break;
 		const struct destination *d = CONTAINER_OF(node, struct destination, link);
 		bool probing = d->probing || d->breaker.open;

@@ -12,7 +12,8 @@ struct queue_job *work_job(const struct queue *q, const struct spool_recipient *
 	return &((struct job *)table_get(&q->jobs, r->link.next))->job;
 }
 
-uint32_t work_ready(const struct queue *q, const struct destination *d, slot message, slot *to, uint32_t max)
+uint32_t work_ready(
+	const struct queue *q, const struct destination *d, slot message, slot *to, uint32_t max)
 {
 	uint32_t count = 0;
 	slot next = spool_message(q->index, message)->recipients;
@@ -40,7 +41,8 @@ static slot next_message(const struct queue *q, struct destination *d)
 
 static struct job *job_new(struct queue *q, struct destination *d, slot message, uint32_t count)
 {
-	struct job *job = queue_alloc(sizeof(*job) + (size_t)count * (sizeof(slot) + sizeof(uint32_t)));
+	struct job *job =
+		queue_alloc(sizeof(*job) + (size_t)count * (sizeof(slot) + sizeof(uint32_t)));
 	job->number = table_add(&q->jobs, job);
 	if (job->number == 0) queue_no_memory();
 	job->job = (struct queue_job){
@@ -57,12 +59,15 @@ static struct job *job_new(struct queue *q, struct destination *d, slot message,
 	return job;
 }
 
-struct queue_job *queue_take(struct queue *q, struct destination *d, uint32_t recipients_max, msec now)
+struct queue_job *queue_take(
+	struct queue *q, struct destination *d, uint32_t recipients_max, msec now)
 {
 	queue_tick(q, now);
 	if (recipients_max == 0 || !destination_may_go(d, now)) return NULL;
 	slot message = next_message(q, d);
-	bool single = spool_recipient(q->index, spool_message(q->index, message)->recipients)->sibling == 0;
+	bool single =
+		spool_recipient(q->index, spool_message(q->index, message)->recipients)->sibling ==
+		0;
 	uint32_t count = single ? 1 : work_ready(q, d, message, NULL, recipients_max);
 	struct job *job = job_new(q, d, message, count);
 	work_ready(q, d, message, job->slots, count);
@@ -83,7 +88,8 @@ struct queue_job *queue_take(struct queue *q, struct destination *d, uint32_t re
 /* ---- finish ---- */
 
 /* Whether refusals are to be taken as deferrals.  */
-static bool judge(struct queue *q, struct destination *d, const struct queue_job *job, const struct outcome *outcomes)
+static bool judge(struct queue *q, struct destination *d, const struct queue_job *job,
+	const struct outcome *outcomes)
 {
 	bool was_open = d->breaker.open;
 	enum breaker_weight weight = breaker_weigh(outcomes, job->count);
@@ -97,7 +103,8 @@ static bool judge(struct queue *q, struct destination *d, const struct queue_job
 	return d->breaker.open;
 }
 
-/* The operator deleted it meanwhile: its end is recorded, and what the attempt gave is only told.  */
+/* The operator deleted it meanwhile: its end is recorded, and what the attempt gave is only
+ * told.  */
 static void tell_late(struct queue *q, uint64_t id, const struct outcome *o)
 {
 	if (o->class != OUTCOME_DELIVERED) return;
@@ -125,16 +132,23 @@ static bool is_refusal(const struct outcome *o)
 	return o->class == OUTCOME_FAILED && o->remote && o->code >= 500;
 }
 
-void queue_finish(struct queue *q, struct queue_job *job, const struct outcome *outcomes, msec now, msec wall)
+void queue_finish(
+	struct queue *q, struct queue_job *job, const struct outcome *outcomes, msec now, msec wall)
 {
 	queue_clock(q, now, wall);
 	struct destination *d = job->destination;
 	d->jobs--;
 	bool lenient = judge(q, d, job, outcomes);
 
-	struct verdict one, *verdicts = job->count == 1 ? &one : queue_alloc(job->count * sizeof(one));
-	struct settlement s = {.message = job->message, .id = job->id, .destination = d, .envelope = job->envelope,
-		.verdicts = verdicts, .began = job->began, .attempt = true};
+	struct verdict one,
+		*verdicts = job->count == 1 ? &one : queue_alloc(job->count * sizeof(one));
+	struct settlement s = {.message = job->message,
+		.id = job->id,
+		.destination = d,
+		.envelope = job->envelope,
+		.verdicts = verdicts,
+		.began = job->began,
+		.attempt = true};
 	for (uint32_t i = 0; i < job->count; i++) {
 		slot recipient = job->recipients[i];
 		if (!recipient) {
@@ -147,7 +161,10 @@ void queue_finish(struct queue *q, struct queue_job *job, const struct outcome *
 			continue;
 		}
 		struct verdict *v = &verdicts[s.count++];
-		*v = (struct verdict){.recipient = recipient, .index = job->indices[i], .outcome = &outcomes[i], .hold = hold};
+		*v = (struct verdict){.recipient = recipient,
+			.index = job->indices[i],
+			.outcome = &outcomes[i],
+			.hold = hold};
 		if (lenient && is_refusal(&outcomes[i])) {
 			v->changed = outcomes[i];
 			v->changed.class = OUTCOME_DEFERRED;
@@ -161,6 +178,17 @@ void queue_finish(struct queue *q, struct queue_job *job, const struct outcome *
 	list_remove(&job->link);
 	table_remove(&q->jobs, own->number);
 	free(own);
-	destination_plan(q, d);
+	/* A probe has ended: the next may be due already.  */
+	if (d->breaker.open)
+		destination_wake(q, d);
+	else
+		destination_plan(q, d);
 	destination_announce(q);
+}
+
+void work_release(struct queue *q)
+{
+	for (struct list *node; (node = list_pop(&q->jobs_list));)
+		free(CONTAINER_OF(CONTAINER_OF(node, struct queue_job, link), struct job, job));
+	table_release(&q->jobs);
 }

@@ -1,52 +1,7 @@
 #include "queue/test.h"
 
-static void a_bulk_run_does_not_delay_a_letter(void **state)
-{
-	(void)state;
-	/* To one domain, and to many behind one next hop.  */
-	static const char *const formats[] = {"user%d@x.relayed.example", "user@x%d.relayed.example"};
-	for (size_t f = 0; f < ARRAY_LEN(formats); f++) {
-		struct world w;
-		world_init(&w);
-		char to[64], from[64];
-		for (int i = 0; i < 10000; i++) {
-			snprintf(to, sizeof(to), f ? "user@x%d.relayed.example" : "user%d@x.relayed.example", i);
-			snprintf(from, sizeof(from), "bulk-bounce-%d@bulk.example", i); /* VERP */
-			world_accept(&w, from, to);
-		}
-		slot letter = world_accept(&w, "alice@a.example", "bob@x.relayed.example");
-		struct destination *d = world_destination(&w, "smtp:next.example:25");
-		int takes = 0;
-		for (slot got = 0; got != letter; takes++) {
-			struct queue_job *job = world_take(&w, d);
-			assert_non_null(job);
-			got = job->message;
-			world_finish(&w, job, world_ok());
-		}
-		assert_true(takes <= 2);
-		world_release(&w);
-	}
-}
-
-static void senders_beyond_the_lanes_share_them(void **state)
-{
-	(void)state;
-	struct world w;
-	world_init(&w);
-	char from[64];
-	for (int i = 0; i < 5000; i++) {
-		snprintf(from, sizeof(from), "%c%c%c@a.example", 'a' + i % 26, 'a' + i / 26 % 26, 'a' + i / 676 % 26);
-		world_accept(&w, from, "bob@b.example");
-	}
-	struct destination *d = world_destination(&w, "b.example");
-	assert_int_equal(d->turn_count, QUEUE_LANES_MAX);
-	queue_check(w.q);
-	assert_int_equal(world_serve(&w, "b.example", world_ok()), 5000);
-	assert_int_equal(w.q->domains.len, 0);
-	world_release(&w);
-}
-
-/* Processor time, with a margin that noise does not pass and a walk over 50,000 messages does by far.  */
+/* Processor time, with a margin that noise does not pass and a walk over 50,000 messages does
+ * by far.  */
 enum { MARGIN = 10 };
 
 static double seconds_of(struct world *w, int count)
@@ -60,7 +15,8 @@ static double seconds_of(struct world *w, int count)
 		world_finish(w, job, world_ok());
 	}
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
-	return (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9;
+	return (double)(ended.tv_sec - began.tv_sec) +
+		(double)(ended.tv_nsec - began.tv_nsec) / 1e9;
 }
 
 static void a_dead_destination_costs_the_others_nothing(void **state)
@@ -87,9 +43,10 @@ static void a_dead_destination_costs_the_others_nothing(void **state)
 	}
 	uint32_t outcomes = w.spool->outcomes;
 	double after = seconds_of(&w, FAST);
-	assert_int_equal(w.spool->outcomes, outcomes + FAST); /* nothing is written for those that wait */
-	print_message("%.2f us alone, %.2f beside a blackhole, %.2f beside one in backoff\n", alone / FAST * 1e6,
-		beside / FAST * 1e6, after / FAST * 1e6);
+	assert_int_equal(
+		w.spool->outcomes, outcomes + FAST); /* nothing is written for those that wait */
+	print_message("%.2f us alone, %.2f beside a blackhole, %.2f beside one in backoff\n",
+		alone / FAST * 1e6, beside / FAST * 1e6, after / FAST * 1e6);
 	assert_true(beside < MARGIN * alone && after < MARGIN * alone);
 	assert_int_equal(world_stats(&w).ready, DEAD);
 	world_release(&w);
@@ -141,7 +98,8 @@ static void deleting_all_in_flight_ends_the_message(void **state)
 	world_release(&w);
 }
 
-/* A driver that answers from within `ready` and gives back what it took must not keep the queue for ever.  */
+/* A driver that answers from within `ready` and gives back what it took must not keep the
+ * queue for ever.  */
 static void take_and_give_back(void *context, struct destination *d)
 {
 	struct world *w = context;
@@ -187,8 +145,6 @@ static void the_envelope_is_the_drivers_or_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_bulk_run_does_not_delay_a_letter),
-		cmocka_unit_test(senders_beyond_the_lanes_share_them),
 		cmocka_unit_test(a_dead_destination_costs_the_others_nothing),
 		cmocka_unit_test(deleting_wins_over_an_attempt_in_flight),
 		cmocka_unit_test(deleting_all_in_flight_ends_the_message),

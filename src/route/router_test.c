@@ -381,6 +381,61 @@ static void test_ending_early(void **state)
 	test_run_until(&loop, &done_count, before + ARRAY_LEN(domains));
 }
 
+/* A name server that knows two exchangers, of which one's addresses never come.  */
+static void answer_some(int fd)
+{
+	static const char exchangers[] = "\xc0\x0c\0\17\0\1\0\0\0\x3c\0\11\0\12\4slow\xc0\x0c"
+					 "\xc0\x0c\0\17\0\1\0\0\0\x3c\0\12\0\24\5quick\xc0\x0c";
+	static const char address[] = "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x09";
+	for (;;) {
+		unsigned char packet[1500];
+		struct sockaddr_in from;
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(fd, packet, 512, 0, (struct sockaddr *)&from, &len);
+		if (n < 17 || memcmp(packet + 13, "slow", 4) == 0) continue;
+		size_t end = 12;
+		while (packet[end]) end += packet[end] + 1u;
+		bool mx = packet[end + 2] == DNS_MX, a = packet[end + 2] == DNS_A && memcmp(packet + 13, "quick", 5) == 0;
+		end += 5;
+		memcpy(packet + 2, "\x81\x80\0\1\0\0\0\0\0\0", 10);
+		packet[7] = mx ? 2 : a;
+		const char *more = mx ? exchangers : address;
+		size_t octets = mx ? sizeof(exchangers) - 1 : a ? sizeof(address) - 1 : 0;
+		memcpy(packet + end, more, octets);
+		sendto(fd, packet, end + octets, 0, (struct sockaddr *)&from, len);
+	}
+}
+
+/* What is known is used when the rest lets us wait.  */
+static void test_one_silent_exchanger(void **state)
+{
+	(void)state;
+	struct net_address server = {.family = NET_IPV4, .octets = {127, 0, 0, 1}};
+	int fd = test_udp_socket(&server.port);
+	pid_t pid = test_child(NULL, NULL, answer_some, fd);
+	struct resolver *real = resolver;
+	const char *why;
+	resolver = resolver_new(loop.io, &(struct resolver_options){.servers = &server, .server_count = 1,
+		.validate = DNS_VALIDATE_OFF}, &why);
+	assert_non_null(resolver);
+	struct router *r = make_router(true, true);
+	struct route_lookup l = {.done = lookup_done};
+	size_t before = done_count;
+	msec began = io_now_us(loop.io) / 1000;
+	route_lookup(r, &l, &mx_rule, STR("half.example"));
+	loop.counter = &done_count, loop.wanted = before + 1;
+	test_run(&loop, SECONDS(9));
+	loop.counter = NULL;
+	assert_string_equal(describe(&l), "20 quick.half.example 192.0.2.9:25");
+	assert_in_range(io_now_us(loop.io) / 1000 - began, 4900, 7000);
+	route_lookup_clear(&l);
+	router_free(r);
+	resolver_free(resolver);
+	resolver = real;
+	test_reap(pid);
+	close(fd);
+}
+
 /* ---- */
 
 static int up(void **state)
@@ -438,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_many_exchangers),
 		cmocka_unit_test(test_security),
 		cmocka_unit_test(test_ending_early),
+		cmocka_unit_test(test_one_silent_exchanger),
 	};
 	if (!knot_there()) {
 		puts("skipped: /usr/sbin/knotd is not installed (apt-get install knot)");

@@ -7,8 +7,8 @@
 /* Where the decoder stands.  What has come but may yet turn out to be the end is held, not passed on; it
  * never needs memory, because it is always one of a few known texts.  */
 enum state {
-	START,   /* of a line, behind CRLF or at the very beginning */
-	SOFT,    /* of a line, behind a line end that was made right: no end of the content can begin here */
+	START, /* of a line, behind CRLF or at the very beginning */
+	SOFT, /* of a line, behind a line end that was made right: no end of the content can begin here */
 	TEXT,    /* within a line */
 	CR,      /* CR is held */
 	DOT,     /* '.' at START is held */
@@ -23,7 +23,8 @@ void body_decoder_init(struct body_decoder *d, bool normalize, struct str end_wo
 {
 	*d = (struct body_decoder){.state = START, .normalize = normalize};
 	/* A dot at the start of a line has its own meaning; end_len counts to 255.  */
-	if (end_word.len && end_word.ptr[0] != '.' && end_word.len <= UINT8_MAX) d->end_word = end_word;
+	if (end_word.len && end_word.ptr[0] != '.' && end_word.len <= UINT8_MAX)
+		d->end_word = end_word;
 }
 
 static void set_fault(struct body_decoder *d, enum body_fault fault)
@@ -39,8 +40,9 @@ static size_t plain(struct str s, bool *eight_bit)
 	const __m128i cr = _mm_set1_epi8('\r'), lf = _mm_set1_epi8('\n'), nul = _mm_setzero_si128();
 	for (; s.len - i >= 16; i += 16) {
 		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + i));
-		__m128i hits = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, cr), _mm_cmpeq_epi8(x, lf)),
-		                            _mm_cmpeq_epi8(x, nul));
+		__m128i hits =
+			_mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, cr), _mm_cmpeq_epi8(x, lf)),
+				_mm_cmpeq_epi8(x, nul));
 		unsigned high = (unsigned)_mm_movemask_epi8(x);
 		unsigned hit = (unsigned)_mm_movemask_epi8(hits);
 		if (hit) {
@@ -63,17 +65,23 @@ static size_t plain(struct str s, bool *eight_bit)
 static void bare(struct body_decoder *d, enum body_fault fault, struct str *ret_run)
 {
 	d->state = d->normalize ? SOFT : TEXT;
-	if (d->normalize) *ret_run = crlf;
-	else set_fault(d, fault);
+	if (d->normalize)
+		*ret_run = crlf;
+	else
+		set_fault(d, fault);
 }
 
 /* At the front of s is CR, LF or NUL, and not a whole CRLF.  Returns octets consumed.  */
 static size_t special(struct body_decoder *d, struct str s, struct str *ret_run)
 {
-	if (s.ptr[0] == 0) set_fault(d, BODY_NUL);
-	else if (s.ptr[0] == '\n') bare(d, BODY_BARE_LF, ret_run);
-	else if (s.len == 1) d->state = CR;
-	else bare(d, BODY_BARE_CR, ret_run);
+	if (s.ptr[0] == 0)
+		set_fault(d, BODY_NUL);
+	else if (s.ptr[0] == '\n')
+		bare(d, BODY_BARE_LF, ret_run);
+	else if (s.len == 1)
+		d->state = CR;
+	else
+		bare(d, BODY_BARE_CR, ret_run);
 	return 1;
 }
 
@@ -92,8 +100,10 @@ static size_t run(struct body_decoder *d, struct str s, struct str *ret_run)
 		if (d->state != TEXT && starts_end(d, s.ptr[i])) {
 			if (i > 0) break;
 			d->end_len = 1;
-			if (s.ptr[0] != '.') d->state = WORD;
-			else d->state = d->state == START ? DOT : TEXT;
+			if (s.ptr[0] != '.')
+				d->state = WORD;
+			else
+				d->state = d->state == START ? DOT : TEXT;
 			return 1;
 		}
 		d->state = TEXT;

@@ -9,9 +9,9 @@ enum body_fault { BODY_FINE, BODY_BARE_CR, BODY_BARE_LF, BODY_NUL };
 
 struct body_decoder {
 	uint8_t state;
-	bool normalize;      /* a bare CR or LF becomes CRLF instead of a fault */
-	bool raw;            /* BDAT: a dot means nothing, and nothing ends it; to be set after init */
-	bool ended;          /* CRLF.CRLF was seen */
+	bool normalize; /* a bare CR or LF becomes CRLF instead of a fault */
+	bool raw;       /* BDAT: a dot means nothing, and nothing ends it; to be set after init */
+	bool ended;     /* CRLF.CRLF was seen */
 	bool eight_bit;
 	enum body_fault fault;
 	struct str end_word; /* one more line that ends the content; empty: none */

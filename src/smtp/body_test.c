@@ -34,7 +34,7 @@ static void naive_fault(struct result *r, enum body_fault fault)
 
 static void naive_add(struct result *r, struct str s)
 {
-	memcpy(r->content + r->len, s.ptr, s.len);
+	if (s.len) memcpy(r->content + r->len, s.ptr, s.len);
 	r->len += s.len;
 }
 
@@ -48,14 +48,17 @@ static void naive(struct str s, bool normalize, bool raw, struct result *r)
 	r->used = r->ended ? end : s.len;
 	struct str content = str_head(s, r->ended ? end - 3 : s.len);
 	size_t i = 0;
-	bool start = true, hard = true; /* at the start of a line, and behind a CRLF that came as such */
+	bool start = true,
+	     hard = true; /* at the start of a line, and behind a CRLF that came as such */
 	while (i < content.len) {
 		char c = content.ptr[i];
 		r->eight_bit |= (c & 0x80) != 0;
 		if (start && c == '.' && !raw) {
 			start = false;
 			struct str rest = str_skip(content, i);
-			if (hard && !r->ended && (str_eq(rest, STR(".")) || str_eq(rest, STR(".\r")))) break;
+			if (hard && !r->ended &&
+				(str_eq(rest, STR(".")) || str_eq(rest, STR(".\r"))))
+				break;
 			i++;
 			continue;
 		}
@@ -89,7 +92,7 @@ static char *page_end;
 static void decode_piece(struct body_decoder *d, struct str piece, struct result *r)
 {
 	char *room = page_end - piece.len;
-	memcpy(room, piece.ptr, piece.len);
+	if (piece.len) memcpy(room, piece.ptr, piece.len);
 	struct str octets = str_of(room, piece.len);
 	while (octets.len && !d->ended) {
 		struct str run;
@@ -109,7 +112,8 @@ static void decode(struct str s, bool normalize, bool raw, size_t cut, struct re
 	d.raw = raw;
 	*r = (struct result){0};
 	if (cut == SIZE_MAX) {
-		for (size_t i = 0; i < s.len && !d.ended; i++) decode_piece(&d, str_of(s.ptr + i, 1), r);
+		for (size_t i = 0; i < s.len && !d.ended; i++)
+			decode_piece(&d, str_of(s.ptr + i, 1), r);
 	} else {
 		decode_piece(&d, str_head(s, cut), r);
 		if (!d.ended) decode_piece(&d, str_skip(s, cut), r);
@@ -124,16 +128,16 @@ static void compare(struct str s, bool normalize, bool raw, size_t cut, const st
 {
 	struct result got;
 	decode(s, normalize, raw, cut, &got);
-	bool same = got.used == wanted->used && got.ended == wanted->ended && got.fault == wanted->fault &&
-		got.eight_bit == wanted->eight_bit;
+	bool same = got.used == wanted->used && got.ended == wanted->ended &&
+		got.fault == wanted->fault && got.eight_bit == wanted->eight_bit;
 	/* After a fault nobody wants the content.  */
 	if (same && got.fault == BODY_FINE)
 		same = str_eq(str_of(got.content, got.len), str_of(wanted->content, wanted->len));
 	if (same) return;
 	for (size_t i = 0; i < s.len; i++) print_message("%02x ", (unsigned char)s.ptr[i]);
-	fail_msg("normalize %d raw %d cut %zd: used %zu/%zu ended %d/%d fault %d/%d len %zu/%zu", normalize, raw,
-	         (ssize_t)cut, got.used, wanted->used, got.ended, wanted->ended, got.fault, wanted->fault,
-	         got.len, wanted->len);
+	fail_msg("normalize %d raw %d cut %zd: used %zu/%zu ended %d/%d fault %d/%d len %zu/%zu",
+		normalize, raw, (ssize_t)cut, got.used, wanted->used, got.ended, wanted->ended,
+		got.fault, wanted->fault, got.len, wanted->len);
 }
 
 static void check_all_ways(struct str s)
@@ -142,7 +146,8 @@ static void check_all_ways(struct str s)
 		bool normalize = mode & 1, raw = mode & 2;
 		struct result wanted;
 		naive(s, normalize, raw, &wanted);
-		for (size_t cut = 0; cut < s.len || cut == 0; cut++) compare(s, normalize, raw, cut, &wanted);
+		for (size_t cut = 0; cut < s.len || cut == 0; cut++)
+			compare(s, normalize, raw, cut, &wanted);
 		compare(s, normalize, raw, SIZE_MAX, &wanted);
 	}
 }
@@ -172,8 +177,16 @@ static void test_behind_plain_text(void **state)
 {
 	(void)state;
 	static const struct str tails[] = {
-		STR("\r\n.\r\n"), STR("\r\n..\r\nx\r\n.\r\n"), STR("\n.\n"), STR("\r.\r\n"), STR("\0\r\n.\r\n"),
-		STR("\r\n.\r\r\n.\r\n"), STR("\xe6\x97\xa5\r\n.\r\n"), STR("\r\n.\r\n\xff"), STR("\r"), STR("\xff"),
+		STR("\r\n.\r\n"),
+		STR("\r\n..\r\nx\r\n.\r\n"),
+		STR("\n.\n"),
+		STR("\r.\r\n"),
+		STR("\0\r\n.\r\n"),
+		STR("\r\n.\r\r\n.\r\n"),
+		STR("\xe6\x97\xa5\r\n.\r\n"),
+		STR("\r\n.\r\n\xff"),
+		STR("\r"),
+		STR("\xff"),
 		STR("\r\n\xff.\r\n.\r\n"),
 	};
 	char text[128];
@@ -230,7 +243,8 @@ static void test_finish(void **state)
 	finish(STR("a\n\r"), false, BODY_BARE_LF, "");
 }
 
-static void end_word(struct str s, bool normalize, const char *content, const char *rest, bool ended)
+static void end_word(
+	struct str s, bool normalize, const char *content, const char *rest, bool ended)
 {
 	for (size_t cut = 0; cut <= s.len; cut++) {
 		struct body_decoder d;
@@ -251,9 +265,9 @@ static void test_end_word(void **state)
 	end_word(STR("end of email\r\n"), false, "", "", true);
 	end_word(STR("hi\r\n.\r\nQUIT"), false, "hi\r\n", "QUIT", true);
 	end_word(STR("end of emails\r\nx end of email\r\nend of email \r\n.\r\n"), false,
-	         "end of emails\r\nx end of email\r\nend of email \r\n", "", true);
+		"end of emails\r\nx end of email\r\nend of email \r\n", "", true);
 	end_word(STR("e\r\nen\r\nenx\r\nee\r\n.end of email\r\nend of mail\r\n"), false,
-	         "e\r\nen\r\nenx\r\nee\r\nend of email\r\nend of mail\r\n", "", false);
+		"e\r\nen\r\nenx\r\nee\r\nend of email\r\nend of mail\r\n", "", false);
 	end_word(STR("End of email\r\n"), false, "End of email\r\n", "", false);
 	/* Behind a bare LF, and before one, it is text.  */
 	end_word(STR("a\nend of email\r\nx"), true, "a\r\nend of email\r\nx", "", false);

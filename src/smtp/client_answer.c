@@ -180,7 +180,7 @@ static void answer_rcpt(struct smtp_client *c, const struct smtp_planned *p)
 {
 	struct smtp_flight *f = &c->flights[p->flight];
 	f->rcpt_left--;
-	if (f->refused) return; /* MAIL was: nothing said about a recipient counts */
+	if (f->refused) return; /* MAIL was: what is said about a recipient is not kept */
 	if (positive(c)) {
 		f->taken++;
 		return;

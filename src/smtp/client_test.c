@@ -399,6 +399,16 @@ static void test_output_is_bounded(void **state)
 	rig_release(&r);
 }
 
+/* Lines that were in it.  */
+static uint64_t send_some(struct rig *r, size_t octets)
+{
+	struct str out = str_head(smtp_client_output(&r->client), octets);
+	uint64_t lines = 0;
+	for (size_t i = 0; i < out.len; i++) lines += out.ptr[i] == '\n';
+	smtp_client_sent(&r->client, out.len);
+	return lines;
+}
+
 /* More recipients than the output holds: they follow as it is sent, and the replies that come meanwhile count.  */
 static void test_many_recipients(void **state)
 {
@@ -426,15 +436,15 @@ static void test_many_recipients(void **state)
 	uint64_t lines = 0;
 	struct smtp_client_event e;
 	while (!smtp_client_next(&r.client, &e) || e.type == SMTP_CLIENT_EVENT_READY) {
-		struct str out = str_head(smtp_client_output(&r.client), 5000);
-		for (size_t i = 0; i < out.len; i++) lines += out.ptr[i] == '\n';
-		smtp_client_sent(&r.client, out.len);
+		lines += send_some(&r, 5000);
 		while (r.client.answered < r.client.sent && r.client.answered + 1 < COUNT + 2)
 			smtp_client_feed(&r.client, 0, r.client.answered % 2 ? STR("250 ok\r\n") : STR("550 no\r\n"));
 		if (r.client.answered == COUNT + 1 && r.client.sent == COUNT + 2)
 			smtp_client_feed(&r.client, 0, STR("354 go\r\n"));
 	}
 	assert_int_equal(e.type, SMTP_CLIENT_EVENT_CONTENT);
+	lines += send_some(&r, SMTP_CLIENT_OUT_MAX);
+	assert_int_equal(lines, COUNT + 2);
 	smtp_client_lost(&r.client, 0, STR_NONE);
 	for (uint32_t i = 0; i < COUNT; i++)
 		assert_int_equal(outcomes[i].class, i % 2 ? OUTCOME_FAILED : OUTCOME_DEFERRED);
@@ -488,6 +498,7 @@ static void test_offer(void **state)
 	o = offer_of("250-mx\r\n250-SIZE\r\n250-AUTH=PLAIN LOGIN\r\n250-LIMITS\r\n250 PIPELINING2\r\n");
 	assert_true(o.size && o.size_max == 0 && !o.pipelining && o.rcpt_max == 0);
 	assert_string_equal(o.auth, "PLAIN LOGIN");
+	assert_string_equal(offer_of("250-mx\r\n250-AUTH PLAIN\r\n250 AUTH=PLAIN LOGIN\r\n").auth, "PLAIN");
 	o = offer_of("250-mx\r\n250-SIZE 99999999999999999999999\r\n250-AUTH\r\n250 \r\n");
 	assert_true(o.size && o.size_max == 0 && o.auth[0] == '\0');
 	char many[600] = "250-mx\r\n250 AUTH PLAIN ";
@@ -496,10 +507,10 @@ static void test_offer(void **state)
 	assert_string_equal(offer_of(many).auth, "PLAIN LOGIN");
 }
 
-static void fits(const char *offered, uint32_t flags, uint64_t size, const char *wanted)
+static void fits_over(bool tls, const char *offered, uint32_t flags, uint64_t size, const char *wanted)
 {
 	struct rig r;
-	rig_init(&r, &SETUP(.flags = flags, .size = size, .config.implicit_tls = true));
+	rig_init(&r, &SETUP(.flags = flags, .size = size, .config.implicit_tls = tls));
 	smtp_client_feed(&r.client, 0, STR("220 hi\r\n250-mx\r\n"));
 	smtp_client_feed(&r.client, 0, str_from_c(offered));
 	struct buf got;
@@ -509,6 +520,11 @@ static void fits(const char *offered, uint32_t flags, uint64_t size, const char 
 	assert_str(buf_str(&got), wanted);
 	buf_release(&got);
 	rig_release(&r);
+}
+
+static void fits(const char *offered, uint32_t flags, uint64_t size, const char *wanted)
+{
+	fits_over(true, offered, flags, size, wanted);
 }
 
 static void test_fits(void **state)
@@ -527,6 +543,7 @@ static void test_fits(void **state)
 	fits("250 SMTPUTF8\r\n", ENVELOPE_UTF8, 1, "");
 	fits("250 X\r\n", ENVELOPE_REQUIRETLS, 1, "5.7.30");
 	fits("250 REQUIRETLS\r\n", ENVELOPE_REQUIRETLS, 1, "");
+	fits_over(false, "250 REQUIRETLS\r\n", ENVELOPE_REQUIRETLS, 1, "5.7.30");
 }
 
 static void test_parameters(void **state)

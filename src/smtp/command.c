@@ -24,9 +24,12 @@ static size_t find_unquoted(struct str s, bool (*ends)(char c))
 {
 	bool quoted = false;
 	for (size_t i = 0; i < s.len; i++) {
-		if (s.ptr[i] == '\\') i++;
-		else if (s.ptr[i] == '"') quoted = !quoted;
-		else if (!quoted && ends(s.ptr[i])) return i;
+		if (s.ptr[i] == '\\')
+			i++;
+		else if (s.ptr[i] == '"')
+			quoted = !quoted;
+		else if (!quoted && ends(s.ptr[i]))
+			return i;
 	}
 	return s.len;
 }
@@ -44,7 +47,8 @@ static bool drop_route(struct str *path)
 	do {
 		struct str one;
 		more = str_cut(&hop, ',', &one);
-		if (one.len == 0 || one.ptr[0] != '@' || !domain_valid(str_skip(one, 1), true)) return false;
+		if (one.len == 0 || one.ptr[0] != '@' || !domain_valid(str_skip(one, 1), true))
+			return false;
 	} while (more);
 	return true;
 }
@@ -75,10 +79,11 @@ static bool refuse(struct smtp_refusal *ret_refusal, struct smtp_refusal refusal
 	return false;
 }
 
-bool smtp_command_mail(struct str args, const struct smtp_terms *terms, struct smtp_event *ret_event,
-                       struct smtp_refusal *ret_refusal)
+bool smtp_command_mail(struct str args, const struct smtp_terms *terms,
+	struct smtp_event *ret_event, struct smtp_refusal *ret_refusal)
 {
-	const struct smtp_refusal syntax = SMTP_REFUSAL(501, 5, 5, 4, "Syntax: MAIL FROM:<address>");
+	const struct smtp_refusal syntax =
+		SMTP_REFUSAL(501, 5, 5, 4, "Syntax: MAIL FROM:<address>");
 	const struct smtp_refusal bad = SMTP_REFUSAL(501, 5, 1, 7, "Bad sender address syntax");
 	struct str path, params;
 	*ret_event = (struct smtp_event){.type = SMTP_EVENT_MAIL};
@@ -89,15 +94,17 @@ bool smtp_command_mail(struct str args, const struct smtp_terms *terms, struct s
 	case PATH_FOUND: break;
 	}
 	ret_event->path.text = path;
-	if (path.len && !address_parse(path, true, false, &ret_event->path)) return refuse(ret_refusal, bad);
+	if (path.len && !address_parse(path, true, false, &ret_event->path))
+		return refuse(ret_refusal, bad);
 	if (!smtp_extension_mail(params, terms, ret_event, ret_refusal)) return false;
 	if (ret_event->path.utf8 && !(ret_event->flags & ENVELOPE_UTF8))
-		return refuse(ret_refusal, SMTP_REFUSAL(553, 5, 6, 7, "Error: this sender address needs SMTPUTF8"));
+		return refuse(ret_refusal,
+			SMTP_REFUSAL(553, 5, 6, 7, "Error: this sender address needs SMTPUTF8"));
 	return true;
 }
 
-bool smtp_command_rcpt(struct str args, const struct smtp_terms *terms, struct smtp_event *ret_event,
-                       struct smtp_refusal *ret_refusal)
+bool smtp_command_rcpt(struct str args, const struct smtp_terms *terms,
+	struct smtp_event *ret_event, struct smtp_refusal *ret_refusal)
 {
 	const struct smtp_refusal syntax = SMTP_REFUSAL(501, 5, 5, 4, "Syntax: RCPT TO:<address>");
 	const struct smtp_refusal bad = SMTP_REFUSAL(501, 5, 1, 3, "Bad recipient address syntax");
@@ -112,11 +119,13 @@ bool smtp_command_rcpt(struct str args, const struct smtp_terms *terms, struct s
 	if (!address_parse(path, true, true, &ret_event->path)) return refuse(ret_refusal, bad);
 	if (ret_event->path.local.len > ADDRESS_LOCAL_MAX) return refuse(ret_refusal, bad);
 	if (ret_event->path.utf8 && !terms->utf8)
-		return refuse(ret_refusal, SMTP_REFUSAL(553, 5, 6, 7, "Error: this recipient address needs SMTPUTF8"));
+		return refuse(ret_refusal,
+			SMTP_REFUSAL(553, 5, 6, 7, "Error: this recipient address needs SMTPUTF8"));
 	return smtp_extension_rcpt(params, terms, ret_event, ret_refusal);
 }
 
-bool smtp_command_vrfy(struct str args, struct address *ret_address, struct smtp_refusal *ret_refusal)
+bool smtp_command_vrfy(
+	struct str args, struct address *ret_address, struct smtp_refusal *ret_refusal)
 {
 	const struct smtp_refusal syntax = SMTP_REFUSAL(501, 5, 5, 4, "Syntax: VRFY address");
 	const struct smtp_refusal bad = SMTP_REFUSAL(501, 5, 1, 3, "Bad recipient address syntax");
@@ -130,7 +139,8 @@ bool smtp_command_vrfy(struct str args, struct address *ret_address, struct smtp
 	if (rest.len && !utf8) return refuse(ret_refusal, syntax);
 	if (!address_parse(path, true, true, ret_address)) return refuse(ret_refusal, bad);
 	if (ret_address->utf8 && !utf8)
-		return refuse(ret_refusal, SMTP_REFUSAL(553, 5, 6, 7, "Error: this address needs SMTPUTF8"));
+		return refuse(ret_refusal,
+			SMTP_REFUSAL(553, 5, 6, 7, "Error: this address needs SMTPUTF8"));
 	return true;
 }
 

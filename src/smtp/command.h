@@ -19,8 +19,8 @@ struct smtp_refusal {
 /* What a session may use: it decides which parameters are known.  */
 struct smtp_terms {
 	const struct smtp_server_config *config;
-	bool secured;       /* TLS runs */
-	bool utf8;          /* RCPT: MAIL had SMTPUTF8 */
+	bool secured; /* TLS runs */
+	bool utf8;    /* RCPT: MAIL had SMTPUTF8 */
 };
 
 /* Take the first word off the line; what is left begins with no blank.  */
@@ -29,13 +29,14 @@ struct str smtp_command_word(struct str *line);
 /* The arguments of MAIL and RCPT (what is behind the verb), RFC 5321 4.1.1.2 and 3, with their parameters.  Fill in
  * what SMTP_EVENT_MAIL and _RCPT say, borrowed from args; false: *ret_refusal says why.  A source route is dropped.
  * MAIL wants a domain or the null path; RCPT takes a local part alone ("postmaster", and as policy likes it).  */
-bool smtp_command_mail(struct str args, const struct smtp_terms *terms, struct smtp_event *ret_event,
-                       struct smtp_refusal *ret_refusal);
-bool smtp_command_rcpt(struct str args, const struct smtp_terms *terms, struct smtp_event *ret_event,
-                       struct smtp_refusal *ret_refusal);
+bool smtp_command_mail(struct str args, const struct smtp_terms *terms,
+	struct smtp_event *ret_event, struct smtp_refusal *ret_refusal);
+bool smtp_command_rcpt(struct str args, const struct smtp_terms *terms,
+	struct smtp_event *ret_event, struct smtp_refusal *ret_refusal);
 
 /* VRFY: an address, in brackets or not, then SMTPUTF8 or nothing (RFC 6531 3.7.4.2).  */
-bool smtp_command_vrfy(struct str args, struct address *ret_address, struct smtp_refusal *ret_refusal);
+bool smtp_command_vrfy(
+	struct str args, struct address *ret_address, struct smtp_refusal *ret_refusal);
 
 /* BDAT: octets, then LAST or nothing (RFC 3030 2).  */
 bool smtp_command_bdat(struct str args, uint64_t *ret_size, bool *ret_last);

@@ -11,7 +11,11 @@ static void test_words(void **state)
 	static const struct {
 		const char *line, *word, *rest;
 	} rows[] = {
-		{"", "", ""}, {"QUIT", "QUIT", ""}, {"  noop \t x  y", "noop", "x  y"}, {"a\tb", "a", "b"}, {" \t", "", ""},
+		{"", "", ""},
+		{"QUIT", "QUIT", ""},
+		{"  noop \t x  y", "noop", "x  y"},
+		{"a\tb", "a", "b"},
+		{" \t", "", ""},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct str line = str_from_c(rows[i].line);
@@ -21,13 +25,15 @@ static void test_words(void **state)
 }
 
 /* Every line also on memory that ends with it, so that reading past the end is seen.  */
-static bool parse(bool mail, const char *text, struct smtp_event *e, struct smtp_refusal *refusal, char **ret_copy)
+static bool parse(bool mail, const char *text, struct smtp_event *e, struct smtp_refusal *refusal,
+	char **ret_copy)
 {
 	size_t len = strlen(text);
 	*ret_copy = malloc(len ? len : 1);
 	memcpy(*ret_copy, text, len);
 	struct str args = str_of(*ret_copy, len);
-	return mail ? smtp_command_mail(args, &terms, e, refusal) : smtp_command_rcpt(args, &terms, e, refusal);
+	return mail ? smtp_command_mail(args, &terms, e, refusal)
+		    : smtp_command_rcpt(args, &terms, e, refusal);
 }
 
 static void test_good_paths(void **state)
@@ -63,7 +69,8 @@ static void test_good_paths(void **state)
 		struct smtp_event e;
 		struct smtp_refusal refusal;
 		char *copy;
-		if (!parse(rows[i].mail, rows[i].args, &e, &refusal, &copy)) fail_msg("%s", rows[i].args);
+		if (!parse(rows[i].mail, rows[i].args, &e, &refusal, &copy))
+			fail_msg("%s", rows[i].args);
 		assert_str(e.path.text, rows[i].path);
 		assert_int_equal(e.type, rows[i].mail ? SMTP_EVENT_MAIL : SMTP_EVENT_RCPT);
 		free(copy);
@@ -118,8 +125,9 @@ static void test_bad_paths(void **state)
 		struct smtp_refusal refusal;
 		char *copy;
 		bool parsed = parse(rows[i].mail, rows[i].args, &e, &refusal, &copy);
-		if (parsed || refusal.code != rows[i].code || refusal.enhanced.subject != rows[i].subject ||
-		    refusal.enhanced.detail != rows[i].detail)
+		if (parsed || refusal.code != rows[i].code ||
+			refusal.enhanced.subject != rows[i].subject ||
+			refusal.enhanced.detail != rows[i].detail)
 			fail_msg("%s: %u", rows[i].args, parsed ? 0 : refusal.code);
 		free(copy);
 	}
@@ -163,8 +171,15 @@ static void test_vrfy(void **state)
 		const char *args, *text;
 		unsigned code;
 	} rows[] = {
-		{"a@b", "a@b", 0}, {"<a@b>", "a@b", 0}, {" bob ", "bob", 0}, {"\xc3\xb6@b smtputf8", "\xc3\xb6@b", 0},
-		{"", "", 501}, {"a@b x", "", 501}, {"<>", "", 501}, {"a@", "", 501}, {"\xc3\xb6@b", "", 553},
+		{"a@b", "a@b", 0},
+		{"<a@b>", "a@b", 0},
+		{" bob ", "bob", 0},
+		{"\xc3\xb6@b smtputf8", "\xc3\xb6@b", 0},
+		{"", "", 501},
+		{"a@b x", "", 501},
+		{"<>", "", 501},
+		{"a@", "", 501},
+		{"\xc3\xb6@b", "", 553},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct address a;
@@ -184,10 +199,18 @@ static void test_bdat(void **state)
 		bool good, last;
 		uint64_t size;
 	} rows[] = {
-		{"0", true, false, 0}, {"12 LAST", true, true, 12}, {"012  last", true, true, 12},
-		{"9223372036854775807", true, false, INT64_MAX}, {"9223372036854775808", false, false, 0},
-		{"", false, false, 0}, {"LAST", false, false, 0}, {"1 LASTLY", false, false, 0}, {"+1", false, false, 0},
-		{"1 2", false, false, 0}, {"1 LAST LAST", false, false, 0}, {"0x10", false, false, 0},
+		{"0", true, false, 0},
+		{"12 LAST", true, true, 12},
+		{"012  last", true, true, 12},
+		{"9223372036854775807", true, false, INT64_MAX},
+		{"9223372036854775808", false, false, 0},
+		{"", false, false, 0},
+		{"LAST", false, false, 0},
+		{"1 LASTLY", false, false, 0},
+		{"+1", false, false, 0},
+		{"1 2", false, false, 0},
+		{"1 LAST LAST", false, false, 0},
+		{"0x10", false, false, 0},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		uint64_t size = 0;

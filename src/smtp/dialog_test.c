@@ -21,7 +21,7 @@ struct dialog {
 	struct smtp_server_config config;
 	struct line lines[LINES_MAX];
 	size_t count;
-	struct buf text;  /* what the lines borrow from */
+	struct buf text; /* what the lines borrow from */
 };
 
 /* ---- Reading ---- */
@@ -51,14 +51,19 @@ static struct str unescape(struct dialog *d, struct str s, unsigned number, bool
 		}
 		if (c == '\\') {
 			c = s.ptr[++i];
-			if (c == 'r') c = '\r';
-			else if (c == 'n') c = '\n';
-			else if (c == 't') c = '\t';
+			if (c == 'r')
+				c = '\r';
+			else if (c == 'n')
+				c = '\n';
+			else if (c == 't')
+				c = '\t';
 			else if (c == 'x') {
-				if (s.len - i < 3 || hex(s.ptr[i + 1]) < 0 || hex(s.ptr[i + 2]) < 0) bad(d, number, "\\x");
+				if (s.len - i < 3 || hex(s.ptr[i + 1]) < 0 || hex(s.ptr[i + 2]) < 0)
+					bad(d, number, "\\x");
 				c = (char)(hex(s.ptr[i + 1]) * 16 + hex(s.ptr[i + 2]));
 				i += 2;
-			} else if (c != '\\') bad(d, number, "unknown escape");
+			} else if (c != '\\')
+				bad(d, number, "unknown escape");
 		}
 		buf_add_c(&d->text, c);
 	}
@@ -73,9 +78,14 @@ static void option(struct dialog *d, struct str s, unsigned number)
 		const char *name;
 		struct str *value;
 	} texts[] = {
-		{"data_end", &d->config.data_end}, {"replies.banner", &w->banner}, {"replies.helo", &w->helo},
-		{"replies.mail", &w->mail}, {"replies.rcpt", &w->rcpt}, {"replies.data", &w->data},
-		{"replies.queued", &w->queued}, {"replies.quit", &w->quit},
+		{"data_end", &d->config.data_end},
+		{"replies.banner", &w->banner},
+		{"replies.helo", &w->helo},
+		{"replies.mail", &w->mail},
+		{"replies.rcpt", &w->rcpt},
+		{"replies.data", &w->data},
+		{"replies.queued", &w->queued},
+		{"replies.quit", &w->quit},
 	};
 	struct str name;
 	uint64_t value;
@@ -85,11 +95,16 @@ static void option(struct dialog *d, struct str s, unsigned number)
 		*texts[i].value = s;
 		return;
 	}
-	if (str_eq(name, STR("normalize")) && str_eq(s, STR("yes"))) d->config.normalize = true;
-	else if (!str_to_u64(s, UINT32_MAX, &value)) bad(d, number, "unknown option");
-	else if (str_eq(name, STR("errors"))) d->config.errors_max = (uint32_t)value;
-	else if (str_eq(name, STR("message"))) d->config.message_max = value;
-	else bad(d, number, "unknown option");
+	if (str_eq(name, STR("normalize")) && str_eq(s, STR("yes")))
+		d->config.normalize = true;
+	else if (!str_to_u64(s, UINT32_MAX, &value))
+		bad(d, number, "unknown option");
+	else if (str_eq(name, STR("errors")))
+		d->config.errors_max = (uint32_t)value;
+	else if (str_eq(name, STR("message")))
+		d->config.message_max = value;
+	else
+		bad(d, number, "unknown option");
 }
 
 static void read_line(struct dialog *d, struct str s, unsigned number)
@@ -97,7 +112,8 @@ static void read_line(struct dialog *d, struct str s, unsigned number)
 	static const struct {
 		struct str mark;
 		enum kind kind;
-	} marks[] = {{STR("<* "), SERVER_MANY}, {STR("< "), SERVER}, {STR("> "), CLIENT}, {STR("= "), CONTENT}};
+	} marks[] = {{STR("<* "), SERVER_MANY}, {STR("< "), SERVER}, {STR("> "), CLIENT},
+		{STR("= "), CONTENT}};
 	struct line line = {.number = number};
 	if (s.len == 0 || s.ptr[0] == '#') return;
 	if (str_starts(s, STR("! "))) {
@@ -126,11 +142,15 @@ static void read_dialog(struct dialog *d, const char *name, struct str file)
 {
 	*d = (struct dialog){.name = name};
 	d->config = (struct smtp_server_config){
-		.hostname = STR("mail.example.com"), .message_max = 50 << 20, .recipients_max = 1000, .errors_max = 20,
+		.hostname = STR("mail.example.com"),
+		.message_max = 50 << 20,
+		.recipients_max = 1000,
+		.errors_max = 20,
 		.timeout = MINUTES(5),
 	};
 	buf_init(&d->text, FILE_MAX);
-	assert_non_null(buf_reserve(&d->text, 2 * file.len + 4)); /* the lines borrow: it may not move */
+	assert_non_null(
+		buf_reserve(&d->text, 2 * file.len + 4)); /* the lines borrow: it may not move */
 	struct str line;
 	for (unsigned number = 1; file.len; number++) {
 		str_cut(&file, '\n', &line);
@@ -146,8 +166,8 @@ enum how { BY_GROUPS, BY_OCTETS, ALL_AT_ONCE, HOW_MANY };
 static void mismatch(const struct dialog *d, const struct line *line, enum how how, struct str got)
 {
 	static const char *const names[] = {"by groups", "by octets", "all at once"};
-	fail_msg("%s:%u (%s): wanted \"" STR_FMT "\", got \"" STR_FMT "\"", d->name, line->number, names[how],
-	         STR_ARG(line->text), STR_ARG(got));
+	fail_msg("%s:%u (%s): wanted \"" STR_FMT "\", got \"" STR_FMT "\"", d->name, line->number,
+		names[how], STR_ARG(line->text), STR_ARG(got));
 }
 
 static struct str take_said(struct str *out)
@@ -172,7 +192,8 @@ static void expect(const struct dialog *d, size_t i, enum how how, struct str *o
 		if (!fits(line, said)) mismatch(d, line, how, said);
 		return;
 	}
-	if (i + 1 == d->count || d->lines[i + 1].kind != SERVER) bad(d, line->number, "<* wants a < line behind it");
+	if (i + 1 == d->count || d->lines[i + 1].kind != SERVER)
+		bad(d, line->number, "<* wants a < line behind it");
 	for (;;) {
 		struct str rest = *out, said = take_said(&rest);
 		if (fits(&d->lines[i + 1], said)) return;
@@ -189,7 +210,8 @@ static void say_all(const struct dialog *d, struct play *p, size_t from, size_t 
 		if (d->lines[i].kind == CLIENT) buf_add(&sent, d->lines[i].text);
 	if (how == BY_OCTETS)
 		for (size_t i = 0; i < sent.len; i++) play_feed(p, str_of(sent.ptr + i, 1));
-	else play_feed(p, buf_str(&sent));
+	else
+		play_feed(p, buf_str(&sent));
 	buf_release(&sent);
 }
 
@@ -255,7 +277,10 @@ static void play_file(const char *name)
 	buf_release(&d.text);
 }
 
-static int is_dialog(const struct dirent *entry) { return str_iends(str_from_c(entry->d_name), STR(".smtp")); }
+static int is_dialog(const struct dirent *entry)
+{
+	return str_iends(str_from_c(entry->d_name), STR(".smtp"));
+}
 
 static void test_dialogs(void **state)
 {

@@ -18,7 +18,10 @@ static bool always(const struct smtp_terms *terms)
 
 static bool on_submission(const struct smtp_terms *terms) { return terms->config->submission; }
 static bool under_tls(const struct smtp_terms *terms) { return terms->secured; }
-static bool with_auth(const struct smtp_terms *terms) { return smtp_extension_mechanisms(terms).len > 0; }
+static bool with_auth(const struct smtp_terms *terms)
+{
+	return smtp_extension_mechanisms(terms).len > 0;
+}
 
 /* RFC 3461 4: printable ASCII but '+' and '=', or '+' and two capital hexadecimal digits.  */
 static bool is_xtext(struct str s)
@@ -43,9 +46,12 @@ static bool take_size(struct str value, struct smtp_event *event)
 
 static bool take_body(struct str value, struct smtp_event *event)
 {
-	if (str_ieq(value, STR("8BITMIME"))) event->flags |= ENVELOPE_8BIT;
-	else if (str_ieq(value, STR("BINARYMIME"))) event->flags |= ENVELOPE_BINARY;
-	else return str_ieq(value, STR("7BIT"));
+	if (str_ieq(value, STR("8BITMIME")))
+		event->flags |= ENVELOPE_8BIT;
+	else if (str_ieq(value, STR("BINARYMIME")))
+		event->flags |= ENVELOPE_BINARY;
+	else
+		return str_ieq(value, STR("7BIT"));
 	return true;
 }
 
@@ -65,9 +71,12 @@ static bool take_requiretls(struct str value, struct smtp_event *event)
 
 static bool take_ret(struct str value, struct smtp_event *event)
 {
-	if (str_ieq(value, STR("FULL"))) event->flags |= ENVELOPE_RET_FULL;
-	else if (str_ieq(value, STR("HDRS"))) event->flags |= ENVELOPE_RET_HDRS;
-	else return false;
+	if (str_ieq(value, STR("FULL")))
+		event->flags |= ENVELOPE_RET_FULL;
+	else if (str_ieq(value, STR("HDRS")))
+		event->flags |= ENVELOPE_RET_HDRS;
+	else
+		return false;
 	return true;
 }
 
@@ -86,14 +95,16 @@ static bool take_auth(struct str value, struct smtp_event *event)
 static bool take_holdfor(struct str value, struct smtp_event *event)
 {
 	uint64_t seconds;
-	if (event->hold_until || !str_to_u64(value, 999999999, &seconds) || seconds == 0) return false;
+	if (event->hold_until || !str_to_u64(value, 999999999, &seconds) || seconds == 0)
+		return false;
 	event->hold_for = SECONDS((msec)seconds);
 	return true;
 }
 
 static bool take_holduntil(struct str value, struct smtp_event *event)
 {
-	return !event->hold_for && clock_parse_rfc3339(value, &event->hold_until) && event->hold_until > 0;
+	return !event->hold_for && clock_parse_rfc3339(value, &event->hold_until) &&
+		event->hold_until > 0;
 }
 
 static bool take_notify(struct str value, struct smtp_event *event)
@@ -106,10 +117,14 @@ static bool take_notify(struct str value, struct smtp_event *event)
 	}
 	do {
 		more = str_cut(&value, ',', &word);
-		if (str_ieq(word, STR("SUCCESS"))) event->notify |= NOTIFY_SUCCESS;
-		else if (str_ieq(word, STR("FAILURE"))) event->notify |= NOTIFY_FAILURE;
-		else if (str_ieq(word, STR("DELAY"))) event->notify |= NOTIFY_DELAY;
-		else return false;
+		if (str_ieq(word, STR("SUCCESS")))
+			event->notify |= NOTIFY_SUCCESS;
+		else if (str_ieq(word, STR("FAILURE")))
+			event->notify |= NOTIFY_FAILURE;
+		else if (str_ieq(word, STR("DELAY")))
+			event->notify |= NOTIFY_DELAY;
+		else
+			return false;
 	} while (more);
 	return true;
 }
@@ -118,7 +133,8 @@ static bool take_notify(struct str value, struct smtp_event *event)
 static bool take_orcpt(struct str value, struct smtp_event *event)
 {
 	struct str rest = value, type;
-	if (value.len > SMTP_ORCPT_MAX || !str_cut(&rest, ';', &type) || type.len == 0) return false;
+	if (value.len > SMTP_ORCPT_MAX || !str_cut(&rest, ';', &type) || type.len == 0)
+		return false;
 	for (size_t i = 0; i < type.len; i++)
 		if (!ascii_alnum(type.ptr[i]) && type.ptr[i] != '-') return false;
 	event->orcpt = value;
@@ -138,7 +154,10 @@ static const struct parameter mail_parameters[] = {
 	{.name = STR("AUTH"), .offered = with_auth, .take = take_auth},
 	{.name = STR("HOLDFOR"), .offered = on_submission, .take = take_holdfor},
 	{.name = STR("HOLDUNTIL"), .offered = on_submission, .take = take_holduntil},
-	{.name = STR("REQUIRETLS"), .offered = under_tls, .take = take_requiretls, .no_value = true},
+	{.name = STR("REQUIRETLS"),
+		.offered = under_tls,
+		.take = take_requiretls,
+		.no_value = true},
 };
 
 static const struct parameter rcpt_parameters[] = {
@@ -153,8 +172,9 @@ static bool refuse(struct smtp_refusal *ret_refusal, struct smtp_refusal refusal
 	return false;
 }
 
-static bool take_all(struct str params, const struct smtp_terms *terms, const struct parameter *table,
-                     size_t count, struct smtp_event *event, struct smtp_refusal *ret_refusal)
+static bool take_all(struct str params, const struct smtp_terms *terms,
+	const struct parameter *table, size_t count, struct smtp_event *event,
+	struct smtp_refusal *ret_refusal)
 {
 	unsigned given = 0;
 	while (params.len) {
@@ -163,27 +183,32 @@ static bool take_all(struct str params, const struct smtp_terms *terms, const st
 		size_t i = 0;
 		while (i < count && !(str_ieq(name, table[i].name) && table[i].offered(terms))) i++;
 		if (i == count)
-			return refuse(ret_refusal, SMTP_REFUSAL(555, 5, 5, 4, "Unsupported option: "), word);
+			return refuse(ret_refusal,
+				SMTP_REFUSAL(555, 5, 5, 4, "Unsupported option: "), word);
 		if (given & 1u << i)
-			return refuse(ret_refusal, SMTP_REFUSAL(501, 5, 5, 4, "Error: option given twice: "), name);
+			return refuse(ret_refusal,
+				SMTP_REFUSAL(501, 5, 5, 4, "Error: option given twice: "), name);
 		given |= 1u << i;
 		bool fits = table[i].no_value ? !has_value : value.len > 0;
 		if (!fits || !table[i].take(value, event))
-			return refuse(ret_refusal, SMTP_REFUSAL(501, 5, 5, 4, "Error: bad option value: "), word);
+			return refuse(ret_refusal,
+				SMTP_REFUSAL(501, 5, 5, 4, "Error: bad option value: "), word);
 	}
 	return true;
 }
 
-bool smtp_extension_mail(struct str params, const struct smtp_terms *terms, struct smtp_event *event,
-                         struct smtp_refusal *ret_refusal)
+bool smtp_extension_mail(struct str params, const struct smtp_terms *terms,
+	struct smtp_event *event, struct smtp_refusal *ret_refusal)
 {
-	return take_all(params, terms, mail_parameters, ARRAY_LEN(mail_parameters), event, ret_refusal);
+	return take_all(
+		params, terms, mail_parameters, ARRAY_LEN(mail_parameters), event, ret_refusal);
 }
 
-bool smtp_extension_rcpt(struct str params, const struct smtp_terms *terms, struct smtp_event *event,
-                         struct smtp_refusal *ret_refusal)
+bool smtp_extension_rcpt(struct str params, const struct smtp_terms *terms,
+	struct smtp_event *event, struct smtp_refusal *ret_refusal)
 {
-	return take_all(params, terms, rcpt_parameters, ARRAY_LEN(rcpt_parameters), event, ret_refusal);
+	return take_all(
+		params, terms, rcpt_parameters, ARRAY_LEN(rcpt_parameters), event, ret_refusal);
 }
 
 struct str smtp_extension_mechanisms(const struct smtp_terms *terms)

@@ -21,9 +21,9 @@ bool smtp_extension_listed(struct str list, struct str word);
 
 /* Read parameters, separated by blanks, into the event.  False: *ret_refusal says why, 555 for one that is not
  * offered, 501 for a bad value or one given twice.  */
-bool smtp_extension_mail(struct str params, const struct smtp_terms *terms, struct smtp_event *event,
-                         struct smtp_refusal *ret_refusal);
-bool smtp_extension_rcpt(struct str params, const struct smtp_terms *terms, struct smtp_event *event,
-                         struct smtp_refusal *ret_refusal);
+bool smtp_extension_mail(struct str params, const struct smtp_terms *terms,
+	struct smtp_event *event, struct smtp_refusal *ret_refusal);
+bool smtp_extension_rcpt(struct str params, const struct smtp_terms *terms,
+	struct smtp_event *event, struct smtp_refusal *ret_refusal);
 
 #endif

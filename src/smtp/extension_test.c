@@ -3,11 +3,17 @@
 #include "base/test.h"
 
 static const struct smtp_server_config mx = {
-	.hostname = STR("mx.example.com"), .message_max = 52428800, .recipients_max = 1000, .offer_starttls = true,
+	.hostname = STR("mx.example.com"),
+	.message_max = 52428800,
+	.recipients_max = 1000,
+	.offer_starttls = true,
 	.auth_tls = STR("PLAIN LOGIN"),
 };
 static const struct smtp_server_config submission = {
-	.hostname = STR("mx.example.com"), .submission = true, .auth_plain = STR("PLAIN"), .hold_max = HOURS(24),
+	.hostname = STR("mx.example.com"),
+	.submission = true,
+	.auth_plain = STR("PLAIN"),
+	.hold_max = HOURS(24),
 };
 
 static void offers(const struct smtp_server_config *config, bool secured, const char *wanted)
@@ -23,12 +29,15 @@ static void offers(const struct smtp_server_config *config, bool secured, const 
 static void test_offer(void **state)
 {
 	(void)state;
-	offers(&mx, false, "\nPIPELINING\nSIZE 52428800\nSTARTTLS\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\n"
-	                   "CHUNKING\nBINARYMIME\nLIMITS RCPTMAX=1000");
-	offers(&mx, true, "\nPIPELINING\nSIZE 52428800\nAUTH PLAIN LOGIN\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\n"
-	                  "CHUNKING\nBINARYMIME\nREQUIRETLS\nLIMITS RCPTMAX=1000");
-	offers(&submission, false, "\nPIPELINING\nSIZE\nAUTH PLAIN\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\n"
-	                           "CHUNKING\nBINARYMIME\nFUTURERELEASE 86400 2026-11-23T05:12:47.123Z");
+	offers(&mx, false,
+		"\nPIPELINING\nSIZE 52428800\nSTARTTLS\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\n"
+		"CHUNKING\nBINARYMIME\nLIMITS RCPTMAX=1000");
+	offers(&mx, true,
+		"\nPIPELINING\nSIZE 52428800\nAUTH PLAIN LOGIN\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\n"
+		"CHUNKING\nBINARYMIME\nREQUIRETLS\nLIMITS RCPTMAX=1000");
+	offers(&submission, false,
+		"\nPIPELINING\nSIZE\nAUTH PLAIN\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\n"
+		"CHUNKING\nBINARYMIME\nFUTURERELEASE 86400 2026-11-23T05:12:47.123Z");
 }
 
 static void test_listed(void **state)
@@ -109,7 +118,8 @@ static void test_mail(void **state)
 static void test_what_is_offered_is_known(void **state)
 {
 	(void)state;
-	const struct smtp_terms secured = {.config = &mx, .secured = true}, sub = {.config = &submission};
+	const struct smtp_terms secured = {.config = &mx, .secured = true},
+				sub = {.config = &submission};
 	struct smtp_event e;
 	assert_int_equal(mail("AUTH=a+40b REQUIRETLS", &secured, &e), 0);
 	assert_str(e.auth_param, "a+40b");
@@ -160,7 +170,8 @@ static void test_rcpt(void **state)
 	} rows[] = {
 		{"", 0, 0, ""},
 		{"NOTIFY=NEVER", 0, NOTIFY_NEVER, ""},
-		{"notify=success,Failure,DELAY", 0, NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY, ""},
+		{"notify=success,Failure,DELAY", 0, NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY,
+			""},
 		{"NOTIFY=FAILURE ORCPT=rfc822;Bob+2Bx@b", 0, NOTIFY_FAILURE, "rfc822;Bob+2Bx@b"},
 		{"NOTIFY=", 501, 0, ""},
 		{"NOTIFY=NEVER,DELAY", 501, 0, ""},
@@ -183,7 +194,10 @@ static void test_rcpt(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct smtp_event e = {0};
 		struct smtp_refusal refusal;
-		unsigned code = smtp_extension_rcpt(str_from_c(rows[i].params), &terms, &e, &refusal) ? 0 : refusal.code;
+		unsigned code =
+			smtp_extension_rcpt(str_from_c(rows[i].params), &terms, &e, &refusal)
+			? 0
+			: refusal.code;
 		if (code != rows[i].code) fail_msg("%s: %u", rows[i].params, code);
 		if (code) continue;
 		assert_int_equal(e.notify, rows[i].notify);

@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "base/test.h"
 
-enum { MESSAGES = 5, RECIPIENTS = 5, CONTENT_MAX = 300000, ROUNDS = 1500, STEPS_MAX = 400000 };
+enum { MESSAGES = 5, RECIPIENTS = 5, CONTENT_MAX = 300000, ROUNDS = 6000, STEPS_MAX = 400000 };
 
 struct message {
 	struct recipient recipients[RECIPIENTS];
@@ -342,8 +342,8 @@ static void test_what_is_sent_arrives(void **state)
 	unsigned delivered = 0, doubtful = 0;
 	for (uint64_t seed = 1; seed <= ROUNDS; seed++) run_session(seed, &delivered, &doubtful);
 	/* The dice were not loaded: most arrives, and some broke at the worst moment.  */
-	assert_true(delivered > 4 * ROUNDS);
-	assert_true(doubtful > 10);
+	assert_true(delivered > 3 * ROUNDS);
+	assert_true(doubtful > ROUNDS / 50);
 }
 
 int main(void)

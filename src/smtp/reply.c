@@ -22,7 +22,8 @@ static struct str cut(struct str text, size_t room)
 	return str_head(text, room);
 }
 
-static void add_line(struct buf *out, const struct smtp_reply *reply, char separator, struct str text)
+static void add_line(
+	struct buf *out, const struct smtp_reply *reply, char separator, struct str text)
 {
 	size_t start = out->len;
 	buf_add_u64(out, reply->code);
@@ -62,13 +63,17 @@ void smtp_reply_reader_release(struct smtp_reply_reader *r)
 }
 
 /* Append as much as there is room for.  */
-static void add_some(struct buf *out, struct str s) { add_clean(out, str_head(s, out->max - out->len)); }
+static void add_some(struct buf *out, struct str s)
+{
+	add_clean(out, str_head(s, out->max - out->len));
+}
 
 /* Take the code and what separates it from the text off the front of *line.  */
 static bool take_code(struct str *line, uint16_t *ret_code, bool *ret_last)
 {
 	uint64_t code;
-	if (line->len < 3 || !str_to_u64(str_head(*line, 3), 599, &code) || code < 200) return false;
+	if (line->len < 3 || !str_to_u64(str_head(*line, 3), 599, &code) || code < 200)
+		return false;
 	char separator = line->len > 3 ? line->ptr[3] : ' ';
 	if (separator != ' ' && separator != '-') return false;
 	*line = str_skip(*line, line->len > 3 ? 4 : 3);
@@ -82,7 +87,7 @@ static void add_text(struct smtp_reply_reader *r, struct str text)
 	struct enhanced e;
 	size_t len;
 	if (enhanced_parse(text, &e, &len) && e.class == r->code / 100 &&
-	    (len == text.len || text.ptr[len] == ' ')) {
+		(len == text.len || text.ptr[len] == ' ')) {
 		r->enhanced = e;
 		text = str_trim(str_skip(text, len));
 	}
@@ -128,8 +133,10 @@ enum smtp_read smtp_reply_feed(struct smtp_reply_reader *r, struct str octets, s
 		buf_add(&r->line, str_head(str_head(rest, len), r->line.max - r->line.len));
 		used += whole ? len + 1 : len;
 		r->octets += (uint32_t)(len < OCTETS_MAX ? len : OCTETS_MAX);
-		if (r->octets >= OCTETS_MAX) read = SMTP_READ_BAD;
-		else if (whole) read = take_line(r);
+		if (r->octets >= OCTETS_MAX)
+			read = SMTP_READ_BAD;
+		else if (whole)
+			read = take_line(r);
 	}
 	if (read != SMTP_READ_MORE) buf_release(&r->line);
 	r->done = read == SMTP_READ_DONE;

@@ -9,7 +9,7 @@ struct smtp_reply {
 	uint16_t code;
 	struct enhanced enhanced; /* class 0: none is sent */
 	struct str text;
-	bool close;               /* send it and hang up */
+	bool close; /* send it and hang up */
 };
 
 #define SMTP_REPLY(c, x, y, z, literal)                                                            \
@@ -23,13 +23,13 @@ bool smtp_reply_add(struct buf *out, const struct smtp_reply *reply);
 enum { SMTP_REPLY_LINES_MAX = 128, SMTP_REPLY_LINE_MAX = 2048, SMTP_REPLY_TEXT_MAX = 8192 };
 
 struct smtp_reply_reader {
-	struct buf text;   /* the lines' texts without codes and enhanced status, separated by '\n' */
-	struct buf line;   /* the unfinished line */
+	struct buf text; /* the lines' texts without codes and enhanced status, separated by '\n' */
+	struct buf line; /* the unfinished line */
 	uint16_t code;
 	uint16_t lines;
 	struct enhanced enhanced; /* of the last line that had one */
-	uint32_t octets;   /* of this reply so far */
-	bool done;         /* the next octet begins another reply */
+	uint32_t octets;          /* of this reply so far */
+	bool done;                /* the next octet begins another reply */
 };
 
 enum smtp_read { SMTP_READ_MORE, SMTP_READ_DONE, SMTP_READ_BAD };

@@ -15,13 +15,16 @@ static void test_wire_form(void **state)
 {
 	(void)state;
 	wire(SMTP_REPLY(250, 2, 1, 0, "Ok"), "250 2.1.0 Ok\r\n");
-	wire(SMTP_REPLY(354, 0, 0, 0, "End data with <CR><LF>.<CR><LF>"), "354 End data with <CR><LF>.<CR><LF>\r\n");
-	wire(SMTP_REPLY(550, 5, 7, 26, "a\nb\nc"), "550-5.7.26 a\r\n550-5.7.26 b\r\n550 5.7.26 c\r\n");
+	wire(SMTP_REPLY(354, 0, 0, 0, "End data with <CR><LF>.<CR><LF>"),
+		"354 End data with <CR><LF>.<CR><LF>\r\n");
+	wire(SMTP_REPLY(550, 5, 7, 26, "a\nb\nc"),
+		"550-5.7.26 a\r\n550-5.7.26 b\r\n550 5.7.26 c\r\n");
 	wire(SMTP_REPLY(250, 0, 0, 0, "host\nSIZE 1\n"), "250-host\r\n250 SIZE 1\r\n");
 	wire(SMTP_REPLY(250, 0, 0, 0, ""), "250 \r\n");
 	wire(SMTP_REPLY(250, 2, 0, 0, ""), "250 2.0.0\r\n");
 	wire(SMTP_REPLY(250, 0, 0, 0, "a\n\nb"), "250-a\r\n250-\r\n250 b\r\n");
-	wire(SMTP_REPLY(550, 5, 0, 0, "x\r250 y\tz\0\x1b\x7f\xc3\xb6"), "550 5.0.0 x?250 y z???\xc3\xb6\r\n");
+	wire(SMTP_REPLY(550, 5, 0, 0, "x\r250 y\tz\0\x1b\x7f\xc3\xb6"),
+		"550 5.0.0 x?250 y z???\xc3\xb6\r\n");
 }
 
 static void test_long_lines_are_cut(void **state)
@@ -30,7 +33,8 @@ static void test_long_lines_are_cut(void **state)
 	char text[1200];
 	for (size_t i = 0; i + 2 <= sizeof(text); i += 2) memcpy(text + i, "\xc3\xb6", 2);
 	for (size_t len = 490; len < 520; len++) {
-		struct smtp_reply reply = {.code = 250, .enhanced = {2, 0, 0}, .text = str_of(text, len)};
+		struct smtp_reply reply = {
+			.code = 250, .enhanced = {2, 0, 0}, .text = str_of(text, len)};
 		struct buf out;
 		buf_init(&out, 2000);
 		assert_true(smtp_reply_add(&out, &reply));
@@ -55,7 +59,8 @@ static void test_no_room(void **state)
 }
 
 /* One reply from s, cut in two everywhere and octet by octet, with `rest` behind it left alone.  */
-static void reads(const char *text, unsigned code, const char *enhanced, const char *wanted, const char *rest)
+static void reads(
+	const char *text, unsigned code, const char *enhanced, const char *wanted, const char *rest)
 {
 	struct str s = str_from_c(text);
 	for (size_t cut = 0; cut <= s.len + 1; cut++) {
@@ -65,8 +70,10 @@ static void reads(const char *text, unsigned code, const char *enhanced, const c
 		smtp_reply_reader_init(&r);
 		while (read == SMTP_READ_MORE && all < s.len) {
 			struct str piece = str_skip(s, all);
-			if (cut > s.len) piece = str_head(piece, 1);
-			else if (all < cut) piece = str_head(piece, cut - all);
+			if (cut > s.len)
+				piece = str_head(piece, 1);
+			else if (all < cut)
+				piece = str_head(piece, cut - all);
 			read = smtp_reply_feed(&r, piece, &used);
 			assert_true(used > 0);
 			all += used;
@@ -91,7 +98,8 @@ static void test_reader(void **state)
 	reads("250 Ok\r\n354 go", 250, "", "Ok", "354 go");
 	reads("250\r\n", 250, "", "", "");
 	reads("250 \n", 250, "", "", "");
-	reads("250-host\r\n250-SIZE 1\r\n250 DSN\r\n250 x\r\n", 250, "", "host\nSIZE 1\nDSN", "250 x\r\n");
+	reads("250-host\r\n250-SIZE 1\r\n250 DSN\r\n250 x\r\n", 250, "", "host\nSIZE 1\nDSN",
+		"250 x\r\n");
 	reads("550-5.7.1 a\r\n550-\r\n550 5.7.26 b\r\n", 550, "5.7.26", "a\n\nb", "");
 	reads("550 5.1.1\r\n", 550, "5.1.1", "", "");
 	reads("250 5.1.1 x\r\n", 250, "", "5.1.1 x", "");
@@ -120,15 +128,26 @@ static void test_bad(void **state)
 {
 	(void)state;
 	static const char *const rows[] = {
-		"\r\n", "25\r\n", "hello\r\n", "250x\r\n", "199 x\r\n", "600 x\r\n", "2500 x\r\n", " 250 x\r\n",
-		"HTTP/1.1 400 Bad Request\r\n", "250-a\r\n251 b\r\n", "250-a\r\n550 b\r\n", "-50 x\r\n",
+		"\r\n",
+		"25\r\n",
+		"hello\r\n",
+		"250x\r\n",
+		"199 x\r\n",
+		"600 x\r\n",
+		"2500 x\r\n",
+		" 250 x\r\n",
+		"HTTP/1.1 400 Bad Request\r\n",
+		"250-a\r\n251 b\r\n",
+		"250-a\r\n550 b\r\n",
+		"-50 x\r\n",
 		"\x16\x03\x01\n",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct smtp_reply_reader r;
 		size_t used;
 		smtp_reply_reader_init(&r);
-		if (smtp_reply_feed(&r, str_from_c(rows[i]), &used) != SMTP_READ_BAD) fail_msg("%s", rows[i]);
+		if (smtp_reply_feed(&r, str_from_c(rows[i]), &used) != SMTP_READ_BAD)
+			fail_msg("%s", rows[i]);
 		smtp_reply_reader_release(&r);
 	}
 }

@@ -38,7 +38,7 @@ void smtp_server_enter(struct smtp_server *s, enum smtp_server_state state)
 
 void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *config)
 {
-	*s = (struct smtp_server){.config = config, .state = SMTP_SERVER_GREETING, .deadline = MSEC_NEVER};
+	*s = (struct smtp_server){.config = config, .state = SMTP_SERVER_GREETING};
 	buf_init(&s->out, OUT_HARD_MAX);
 	buf_init(&s->line, AUTH_LINE_MAX + 2);
 	buf_init(&s->helo, HELO_MAX);
@@ -55,9 +55,11 @@ void smtp_server_release(struct smtp_server *s)
 
 struct smtp_terms smtp_server_terms(const struct smtp_server *s)
 {
-	return (struct smtp_terms){.config = s->config, .secured = s->secured, .utf8 = s->flags & ENVELOPE_UTF8};
+	return (struct smtp_terms){
+		.config = s->config, .secured = s->secured, .utf8 = s->flags & ENVELOPE_UTF8};
 }
 
+msec smtp_server_wall(const struct smtp_server *s) { return s->heard + s->config->wall_ahead; }
 bool smtp_server_esmtp(const struct smtp_server *s) { return s->esmtp; }
 bool smtp_server_waits(const struct smtp_server *s) { return s->awaited != 0; }
 
@@ -65,7 +67,8 @@ bool smtp_server_waits(const struct smtp_server *s) { return s->awaited != 0; }
 
 void smtp_server_say(struct smtp_server *s, struct smtp_reply reply)
 {
-	s->no_memory |= !smtp_reply_add(&s->out, &reply);
+	/* While the handshake runs there is no way to say anything.  */
+	if (!s->tls_begins) s->no_memory |= !smtp_reply_add(&s->out, &reply);
 }
 
 void smtp_server_settle(struct smtp_server *s)
@@ -83,18 +86,20 @@ void smtp_server_blame(struct smtp_server *s, struct smtp_reply reply)
 void smtp_server_judge(struct smtp_server *s)
 {
 	if (s->config->errors_max && s->errors >= s->config->errors_max)
-		smtp_server_give_up(s, (struct enhanced){4, 7, 0}, "Error: too many errors", SMTP_CLOSE_ERRORS);
+		smtp_server_give_up(
+			s, (struct enhanced){4, 7, 0}, "Error: too many errors", SMTP_CLOSE_ERRORS);
 }
 
-void smtp_server_give_up(struct smtp_server *s, struct enhanced enhanced, const char *error,
-                         enum smtp_closing why)
+void smtp_server_give_up(
+	struct smtp_server *s, struct enhanced enhanced, const char *error, enum smtp_closing why)
 {
 	struct buf text;
 	buf_init(&text, 1024);
 	buf_add(&text, s->config->hostname);
 	buf_add_c(&text, ' ');
 	buf_add(&text, str_from_c(error));
-	smtp_server_say(s, (struct smtp_reply){.code = 421, .enhanced = enhanced, .text = buf_str(&text)});
+	smtp_server_say(
+		s, (struct smtp_reply){.code = 421, .enhanced = enhanced, .text = buf_str(&text)});
 	buf_release(&text);
 	smtp_server_close(s, why);
 }
@@ -127,7 +132,7 @@ void smtp_server_forget(struct smtp_server *s)
 
 static void start_clock(struct smtp_server *s, msec now)
 {
-	s->deadline = s->config->timeout > 0 ? now + s->config->timeout : MSEC_NEVER;
+	s->heard = now;
 	s->answered = false;
 }
 
@@ -143,7 +148,8 @@ void smtp_server_greet(struct smtp_server *s, msec now, const struct smtp_reply 
 	struct str words = s->config->words.banner;
 	struct buf text;
 	buf_init(&text, 1024);
-	smtp_server_add_words(s, &text, words.len ? words : STR("%{hostname} ESMTP rockdove"), STR_NONE);
+	smtp_server_add_words(
+		s, &text, words.len ? words : STR("%{hostname} ESMTP rockdove"), STR_NONE);
 	smtp_server_enter(s, SMTP_SERVER_FRESH);
 	smtp_server_say(s, (struct smtp_reply){.code = 220, .text = buf_str(&text)});
 	buf_release(&text);
@@ -178,9 +184,12 @@ static void too_long(struct smtp_server *s)
 static void whole_line(struct smtp_server *s, struct str line)
 {
 	line = without_end(line);
-	if (line.len > line_max(s, line)) too_long(s);
-	else if (s->state == SMTP_SERVER_AUTH) smtp_server_auth_line(s, line);
-	else smtp_server_command(s, line);
+	if (line.len > line_max(s, line))
+		too_long(s);
+	else if (s->state == SMTP_SERVER_AUTH)
+		smtp_server_auth_line(s, line);
+	else
+		smtp_server_run(s, line);
 }
 
 /* Take octets up to the end of a line.  One that comes in one piece is read where it stands.  */
@@ -203,8 +212,10 @@ static size_t take_line(struct smtp_server *s, struct str octets)
 	}
 	if (s->no_memory) return piece.len;
 	if (!whole && line.len <= line_max(s, line) + 1) return piece.len; /* 1: for the CR */
-	if (whole) whole_line(s, line);
-	else s->skip_line = true;
+	if (whole)
+		whole_line(s, line);
+	else
+		s->skip_line = true;
 	if (!s->awaited) buf_release(&s->line);
 	return piece.len;
 }
@@ -228,7 +239,8 @@ size_t smtp_server_feed(struct smtp_server *s, msec now, struct str bytes)
 	if (s->state == SMTP_SERVER_GREETING) return 0;
 	if (bytes.len) start_clock(s, now);
 	size_t used = 0;
-	while (used < bytes.len && !s->pending && !s->awaited && s->out.len <= SMTP_SERVER_OUT_MAX) {
+	while (used < bytes.len && !s->pending && !s->awaited &&
+		s->out.len <= SMTP_SERVER_OUT_MAX) {
 		used += step(s, str_skip(bytes, used));
 		smtp_server_settle(s);
 	}
@@ -273,9 +285,17 @@ bool smtp_server_next(struct smtp_server *s, struct smtp_event *ret_event)
 {
 	/* Those that can wait together, in the order they are to be seen; at most one of the middle line.  */
 	static const uint8_t order[] = {
-		SMTP_EVENT_CHUNK, SMTP_EVENT_ABANDON, SMTP_EVENT_RESET, SMTP_EVENT_HELO,
-		SMTP_EVENT_MAIL, SMTP_EVENT_RCPT, SMTP_EVENT_DATA, SMTP_EVENT_END, SMTP_EVENT_STARTTLS,
-		SMTP_EVENT_AUTH, SMTP_EVENT_CLOSE,
+		SMTP_EVENT_CHUNK,
+		SMTP_EVENT_ABANDON,
+		SMTP_EVENT_RESET,
+		SMTP_EVENT_HELO,
+		SMTP_EVENT_MAIL,
+		SMTP_EVENT_RCPT,
+		SMTP_EVENT_DATA,
+		SMTP_EVENT_END,
+		SMTP_EVENT_STARTTLS,
+		SMTP_EVENT_AUTH,
+		SMTP_EVENT_CLOSE,
 	};
 	if (!s->pending) return false;
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
@@ -300,7 +320,9 @@ void smtp_server_sent(struct smtp_server *s, size_t n)
 
 msec smtp_server_deadline(const struct smtp_server *s)
 {
-	return s->awaited || s->state == SMTP_SERVER_CLOSED ? MSEC_NEVER : s->deadline;
+	bool silent =
+		!s->awaited && s->state != SMTP_SERVER_GREETING && s->state != SMTP_SERVER_CLOSED;
+	return silent && s->config->timeout > 0 ? s->heard + s->config->timeout : MSEC_NEVER;
 }
 
 void smtp_server_expire(struct smtp_server *s, msec now)
@@ -312,7 +334,8 @@ void smtp_server_expire(struct smtp_server *s, msec now)
 		start_clock(s, now);
 		return;
 	}
-	smtp_server_give_up(s, (struct enhanced){4, 4, 2}, "Error: timeout exceeded", SMTP_CLOSE_TIMEOUT);
+	smtp_server_give_up(
+		s, (struct enhanced){4, 4, 2}, "Error: timeout exceeded", SMTP_CLOSE_TIMEOUT);
 }
 
 void smtp_server_shut(struct smtp_server *s, struct smtp_reply reply)
@@ -331,6 +354,7 @@ void smtp_server_secured(struct smtp_server *s)
 {
 	s->secured = true;
 	if (s->state == SMTP_SERVER_GREETING) return; /* TLS from the first octet */
+	if (s->state == SMTP_SERVER_CLOSED) return;   /* it took too long, or we leave */
 	ASSERT(s->tls_begins);
 	s->tls_begins = s->esmtp = s->authenticated = false;
 	buf_release(&s->helo);

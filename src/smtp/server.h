@@ -30,69 +30,78 @@ struct smtp_words {
 struct smtp_server_config {
 	struct str hostname;
 	struct smtp_words words;
-	struct str data_end;       /* one more line that ends DATA; empty: none */
-	bool normalize;            /* bare_newline = normalize */
+	struct str data_end; /* one more line that ends DATA; empty: none */
+	bool normalize;      /* bare_newline = normalize */
 	bool offer_starttls;
-	bool tls_required;         /* MAIL before TLS: 530 5.7.0 */
-	bool submission;           /* AUTH is needed before MAIL (530 5.7.0); FUTURERELEASE is offered */
-	struct str auth_plain;     /* mechanisms offered in clear ("" usually) and */
-	struct str auth_tls;       /* under TLS, "PLAIN LOGIN SCRAM-SHA-256"; empty: AUTH is not offered */
-	uint64_t message_max;      /* octets; SIZE */
+	bool tls_required; /* MAIL before TLS: 530 5.7.0 */
+	bool submission;   /* AUTH is needed before MAIL (530 5.7.0); FUTURERELEASE is offered */
+	struct str auth_plain; /* mechanisms offered in clear ("" usually) and */
+	struct str
+		auth_tls; /* under TLS, "PLAIN LOGIN SCRAM-SHA-256"; empty: AUTH is not offered */
+	uint64_t message_max; /* octets; SIZE */
 	uint32_t recipients_max;
-	uint32_t errors_max;       /* bad commands before 421 */
-	msec timeout;              /* of silence */
-	msec hold_max;             /* FUTURERELEASE: the longest hold, */
-	msec wall_ahead;           /* and wall time less monotonic time, kept right by the caller */
+	uint32_t errors_max; /* bad commands before 421 */
+	msec timeout;        /* of silence */
+	msec hold_max;       /* FUTURERELEASE: the longest hold, */
+	msec wall_ahead;     /* and wall time less monotonic time, kept right by the caller */
 };
 
 enum smtp_event_type {
-	SMTP_EVENT_HELO,       /* no verdict.  helo, esmtp */
-	SMTP_EVENT_MAIL,       /* verdict.  path, size (declared, 0: not), and envelope parameters */
-	SMTP_EVENT_RCPT,       /* verdict.  path, notify, orcpt */
-	SMTP_EVENT_DATA,       /* verdict: 354 lets the content come (answer .code 354); also at the first BDAT, where any 2xx/3xx lets it */
-	SMTP_EVENT_CHUNK,      /* no verdict.  chunk: content, decoded, borrowed until the next feed */
-	SMTP_EVENT_END,        /* verdict: the message is complete (answer 250 with the id as text).  size, flags */
-	SMTP_EVENT_ABANDON,    /* no verdict: the content that came will not be completed (fault, too large, RSET, closing);
+	SMTP_EVENT_HELO, /* no verdict.  helo, esmtp */
+	SMTP_EVENT_MAIL, /* verdict.  path, size (declared, 0: not), and envelope parameters */
+	SMTP_EVENT_RCPT, /* verdict.  path, notify, orcpt */
+	SMTP_EVENT_DATA, /* verdict: 354 lets the content come (answer .code 354); also at the first BDAT, where any 2xx/3xx lets it */
+	SMTP_EVENT_CHUNK, /* no verdict.  chunk: content, decoded, borrowed until the next feed */
+	SMTP_EVENT_END, /* verdict: the message is complete (answer 250 with the id as text).  size, flags */
+	SMTP_EVENT_ABANDON, /* no verdict: the content that came will not be completed (fault, too large, RSET, closing);
 	                        * forget it.  After DATA was let come, exactly one of END and ABANDON follows */
-	SMTP_EVENT_RESET,      /* no verdict: forget the transaction (RSET, HELO, STARTTLS, or after END was answered) */
-	SMTP_EVENT_STARTTLS,   /* verdict: 220, then the driver starts TLS and calls smtp_server_secured */
-	SMTP_EVENT_AUTH,       /* verdict: mechanism and initial response (has_initial), or a further response; answer 334 text = challenge (base64), 235, 5xx */
-	SMTP_EVENT_CLOSE,      /* no verdict: send the output, then close.  closing: why */
+	SMTP_EVENT_RESET, /* no verdict: forget the transaction (RSET, HELO, STARTTLS, or after END was answered) */
+	SMTP_EVENT_STARTTLS, /* verdict: 220, then the driver starts TLS and calls smtp_server_secured */
+	SMTP_EVENT_AUTH, /* verdict: mechanism and initial response (has_initial), or a further response; answer 334 text = challenge (base64), 235, 5xx */
+	SMTP_EVENT_CLOSE, /* no verdict: send the output, then close.  closing: why */
 };
 
-enum smtp_closing { SMTP_CLOSE_QUIT, SMTP_CLOSE_ERRORS, SMTP_CLOSE_TIMEOUT, SMTP_CLOSE_ANSWER, SMTP_CLOSE_PROTOCOL };
+enum smtp_closing {
+	SMTP_CLOSE_QUIT,
+	SMTP_CLOSE_ERRORS,
+	SMTP_CLOSE_TIMEOUT,
+	SMTP_CLOSE_ANSWER,
+	SMTP_CLOSE_PROTOCOL
+};
 
 struct smtp_event {
 	enum smtp_event_type type;
-	struct address path;       /* MAIL, RCPT; MAIL: path.text empty is the null reverse-path */
-	uint64_t size;             /* MAIL; END: octets of content */
-	uint32_t flags;            /* MAIL: ENVELOPE_8BIT BINARY UTF8 REQUIRETLS RET_FULL RET_HDRS; END: the same, and
+	struct address path; /* MAIL, RCPT; MAIL: path.text empty is the null reverse-path */
+	uint64_t size;       /* MAIL; END: octets of content */
+	uint32_t
+		flags; /* MAIL: ENVELOPE_8BIT BINARY UTF8 REQUIRETLS RET_FULL RET_HDRS; END: the same, and
 	                            * ENVELOPE_8BIT when octets over 127 came */
-	struct str envid;          /* MAIL */
-	struct str auth_param;     /* MAIL AUTH=, xtext, empty: absent */
-	msec hold_for;             /* MAIL: FUTURERELEASE, ms from now; 0 none */
-	msec hold_until;           /* MAIL: the same as a wall time; 0 none */
-	uint8_t notify;            /* RCPT */
-	struct str orcpt;          /* RCPT */
-	struct str chunk;          /* CHUNK */
-	struct str helo;           /* HELO */
-	bool esmtp;                /* HELO */
-	struct str mechanism;      /* AUTH: upper case; empty: a further response */
-	struct str response;       /* AUTH: base64 as received ("=" is given as empty); "*" is a cancel and never gets here */
+	struct str envid;      /* MAIL */
+	struct str auth_param; /* MAIL AUTH=, xtext, empty: absent */
+	msec hold_for;         /* MAIL: FUTURERELEASE, ms from now; 0 none */
+	msec hold_until;       /* MAIL: the same as a wall time; 0 none */
+	uint8_t notify;        /* RCPT */
+	struct str orcpt;      /* RCPT */
+	struct str chunk;      /* CHUNK */
+	struct str helo;       /* HELO */
+	bool esmtp;            /* HELO */
+	struct str mechanism;  /* AUTH: upper case; empty: a further response */
+	struct str
+		response; /* AUTH: base64 as received ("=" is given as empty); "*" is a cancel and never gets here */
 	bool has_initial;          /* AUTH */
 	enum smtp_closing closing; /* CLOSE */
 }; /* strings are borrowed until the event is answered, or until the next feed */
 
 enum smtp_server_state {
-	SMTP_SERVER_GREETING,  /* before the banner */
-	SMTP_SERVER_FRESH,     /* no HELO yet */
-	SMTP_SERVER_READY,     /* HELO was said */
-	SMTP_SERVER_MAIL,      /* MAIL was taken */
-	SMTP_SERVER_RCPT,      /* at least one RCPT was taken */
-	SMTP_SERVER_DATA,      /* content of DATA comes */
-	SMTP_SERVER_BDAT,      /* between BDAT chunks */
-	SMTP_SERVER_CHUNK,     /* content of one BDAT chunk comes */
-	SMTP_SERVER_AUTH,      /* an AUTH exchange */
+	SMTP_SERVER_GREETING, /* before the banner */
+	SMTP_SERVER_FRESH,    /* no HELO yet */
+	SMTP_SERVER_READY,    /* HELO was said */
+	SMTP_SERVER_MAIL,     /* MAIL was taken */
+	SMTP_SERVER_RCPT,     /* at least one RCPT was taken */
+	SMTP_SERVER_DATA,     /* content of DATA comes */
+	SMTP_SERVER_BDAT,     /* between BDAT chunks */
+	SMTP_SERVER_CHUNK,    /* content of one BDAT chunk comes */
+	SMTP_SERVER_AUTH,     /* an AUTH exchange */
 	SMTP_SERVER_CLOSED,
 	SMTP_SERVER_STATES
 };
@@ -100,34 +109,34 @@ enum smtp_server_state {
 struct smtp_server {
 	const struct smtp_server_config *config;
 	enum smtp_server_state state;
-	uint32_t errors;                /* bad commands so far */
-	uint32_t recipients;            /* taken, in this transaction */
+	uint32_t errors;     /* bad commands so far */
+	uint32_t recipients; /* taken, in this transaction */
 
 	/* The rest is private to server.c and its parts, but for the accessors below.  */
-	uint32_t flags;                 /* ENVELOPE_* of this transaction, as MAIL said */
-	uint16_t pending;               /* events that next will give, a bit each */
-	uint16_t awaited;               /* the event whose verdict is awaited, its bit; 0: none */
-	uint8_t closing;                /* enum smtp_closing */
-	uint8_t after_chunk;            /* state behind a chunk that is refused */
+	uint32_t flags;      /* ENVELOPE_* of this transaction, as MAIL said */
+	uint16_t pending;    /* events that next will give, a bit each */
+	uint16_t awaited;    /* the event whose verdict is awaited, its bit; 0: none */
+	uint8_t closing;     /* enum smtp_closing */
+	uint8_t after_chunk; /* state behind a chunk that is refused */
 	bool esmtp : 1;
 	bool secured : 1;
 	bool authenticated : 1;
-	bool tls_begins : 1;            /* 220 was said to STARTTLS: what comes in clear is not the client's */
-	bool skip_line : 1;             /* the line is too long: its rest is dropped */
-	bool content : 1;               /* content has begun, and neither END nor ABANDON was said */
+	bool tls_begins : 1; /* 220 was said to STARTTLS: what comes in clear is not the client's */
+	bool skip_line : 1;  /* the line is too long: its rest is dropped */
+	bool content : 1;    /* content has begun, and neither END nor ABANDON was said */
 	bool too_large : 1;
-	bool dead : 1;                  /* a chunk was refused: nothing but RSET helps */
-	bool skip_chunk : 1;            /* the chunk that comes is swallowed, then `late` is said */
-	bool last : 1;                  /* the chunk that comes is the last one */
-	bool shutting : 1;              /* say what is in `late` and close, when the verdict is in */
-	bool no_memory : 1;             /* something could not be kept or said: the session ends */
-	bool answered : 1;              /* a verdict was given since octets came */
-	msec deadline;
+	bool dead : 1;       /* a chunk was refused: nothing but RSET helps */
+	bool skip_chunk : 1; /* the chunk that comes is swallowed, then `late` is said */
+	bool last : 1;       /* the chunk that comes is the last one */
+	bool shutting : 1;   /* say what is in `late` and close, when the verdict is in */
+	bool no_memory : 1;  /* something could not be kept or said: the session ends */
+	bool answered : 1;   /* a verdict was given since octets came */
+	msec heard;          /* when octets came last */
 	struct buf out;
-	struct buf line;                /* a line not yet whole, or the one that the awaited event borrows from */
+	struct buf line; /* a line not yet whole, or the one that the awaited event borrows from */
 	struct buf helo;
-	struct buf late;                /* a reply that has to wait: for a chunk's end, or for the verdict */
-	struct str chunk;               /* what SMTP_EVENT_CHUNK gives */
+	struct buf late;  /* a reply that has to wait: for a chunk's end, or for the verdict */
+	struct str chunk; /* what SMTP_EVENT_CHUNK gives */
 	struct body_decoder body;
 	uint64_t chunk_size, chunk_left;
 };
@@ -160,7 +169,9 @@ void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply);
 /* Whether an event waits for its verdict.  */
 bool smtp_server_waits(const struct smtp_server *s);
 
+/* What is to be sent, borrowed until the next call on s.  */
 struct str smtp_server_output(const struct smtp_server *s);
+/* Its first n octets are sent.  */
 void smtp_server_sent(struct smtp_server *s, size_t n);
 
 /* When silence has lasted too long; MSEC_NEVER while an event waits.  */
@@ -176,6 +187,7 @@ void smtp_server_secured(struct smtp_server *s);
 void smtp_server_authenticated(struct smtp_server *s);
 
 static inline struct str smtp_server_helo(const struct smtp_server *s) { return buf_str(&s->helo); }
+/* The last greeting was EHLO.  */
 bool smtp_server_esmtp(const struct smtp_server *s);
 
 #endif

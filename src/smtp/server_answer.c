@@ -2,7 +2,8 @@
 
 static bool is_positive(const struct smtp_reply *reply) { return reply->code < 400; }
 
-void smtp_server_add_words(const struct smtp_server *s, struct buf *out, struct str words, struct str id)
+void smtp_server_add_words(
+	const struct smtp_server *s, struct buf *out, struct str words, struct str id)
 {
 	const struct {
 		struct str name, value;
@@ -27,28 +28,36 @@ void smtp_server_add_words(const struct smtp_server *s, struct buf *out, struct 
 }
 
 /* Say reply; where it is positive and has no text of its own, the listener's words or else the standard ones.  */
-static void say_words(struct smtp_server *s, const struct smtp_reply *reply, struct smtp_reply standard,
-                      struct str words, struct str id)
+static void say_words(struct smtp_server *s, const struct smtp_reply *reply,
+	struct smtp_reply standard, struct str words, struct str id)
 {
 	struct buf text;
-	buf_init(&text, 1024);
-	smtp_server_add_words(s, &text, words.len ? words : standard.text, id);
+	if (words.len) standard.text = words;
 	standard.code = reply->code;
-	standard.text = buf_str(&text);
+	buf_init(&text, 1024);
+	if (str_find(standard.text, '%') < standard.text.len) {
+		smtp_server_add_words(s, &text, standard.text, id);
+		standard.text = buf_str(&text);
+	}
 	smtp_server_say(s, standard);
 	buf_release(&text);
 }
 
-static void say_or(struct smtp_server *s, const struct smtp_reply *reply, struct smtp_reply standard, struct str words)
+static void say_or(struct smtp_server *s, const struct smtp_reply *reply,
+	struct smtp_reply standard, struct str words)
 {
-	if (is_positive(reply) && reply->text.len == 0) say_words(s, reply, standard, words, STR_NONE);
-	else smtp_server_say(s, *reply);
+	if (is_positive(reply) && reply->text.len == 0)
+		say_words(s, reply, standard, words, STR_NONE);
+	else
+		smtp_server_say(s, *reply);
 }
 
 static void answer_mail(struct smtp_server *s, const struct smtp_reply *reply)
 {
-	if (is_positive(reply)) smtp_server_enter(s, SMTP_SERVER_MAIL);
-	else s->flags = 0;
+	if (is_positive(reply))
+		smtp_server_enter(s, SMTP_SERVER_MAIL);
+	else
+		s->flags = 0;
 	say_or(s, reply, SMTP_REPLY(250, 2, 1, 0, "Ok"), s->config->words.mail);
 }
 
@@ -71,7 +80,8 @@ static void answer_data(struct smtp_server *s, const struct smtp_reply *reply)
 		smtp_server_refuse_chunk(s, *reply);
 	} else {
 		if (s->content) smtp_server_begin_data(s);
-		say_or(s, reply, SMTP_REPLY(354, 0, 0, 0, "End data with <CR><LF>.<CR><LF>"), s->config->words.data);
+		say_or(s, reply, SMTP_REPLY(354, 0, 0, 0, "End data with <CR><LF>.<CR><LF>"),
+			s->config->words.data);
 	}
 }
 
@@ -80,14 +90,16 @@ static void answer_end(struct smtp_server *s, const struct smtp_reply *reply)
 	smtp_server_forget(s);
 	smtp_server_enter(s, SMTP_SERVER_READY);
 	if (is_positive(reply))
-		say_words(s, reply, SMTP_REPLY(250, 2, 0, 0, "Ok: queued as %{id}"), s->config->words.queued, reply->text);
-	else smtp_server_say(s, *reply);
+		say_words(s, reply, SMTP_REPLY(250, 2, 0, 0, "Ok: queued as %{id}"),
+			s->config->words.queued, reply->text);
+	else
+		smtp_server_say(s, *reply);
 }
 
 static void answer_starttls(struct smtp_server *s, const struct smtp_reply *reply)
 {
-	s->tls_begins = is_positive(reply);
 	say_or(s, reply, SMTP_REPLY(220, 2, 0, 0, "Ready to start TLS"), STR_NONE);
+	s->tls_begins = is_positive(reply);
 }
 
 /* A challenge goes out as it is, whatever its length.  */
@@ -106,8 +118,10 @@ static void answer_auth(struct smtp_server *s, const struct smtp_reply *reply)
 		return;
 	}
 	smtp_server_enter(s, SMTP_SERVER_READY);
-	if (is_positive(reply)) say_or(s, reply, SMTP_REPLY(235, 2, 7, 0, "Authentication successful"), STR_NONE);
-	else smtp_server_blame(s, *reply); /* who guesses passwords is to be stopped */
+	if (is_positive(reply))
+		say_or(s, reply, SMTP_REPLY(235, 2, 7, 0, "Authentication successful"), STR_NONE);
+	else
+		smtp_server_blame(s, *reply); /* who guesses passwords is to be stopped */
 }
 
 void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
@@ -116,9 +130,12 @@ void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
 		enum smtp_event_type type;
 		void (*run)(struct smtp_server *s, const struct smtp_reply *reply);
 	} answers[] = {
-		{SMTP_EVENT_MAIL, answer_mail},         {SMTP_EVENT_RCPT, answer_rcpt},
-		{SMTP_EVENT_DATA, answer_data},         {SMTP_EVENT_END, answer_end},
-		{SMTP_EVENT_STARTTLS, answer_starttls}, {SMTP_EVENT_AUTH, answer_auth},
+		{SMTP_EVENT_MAIL, answer_mail},
+		{SMTP_EVENT_RCPT, answer_rcpt},
+		{SMTP_EVENT_DATA, answer_data},
+		{SMTP_EVENT_END, answer_end},
+		{SMTP_EVENT_STARTTLS, answer_starttls},
+		{SMTP_EVENT_AUTH, answer_auth},
 	};
 	ASSERT(s->awaited && !(s->pending & s->awaited));
 	size_t i = 0;
@@ -128,7 +145,8 @@ void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
 	answers[i].run(s, &reply);
 	buf_release(&s->line);
 	if (!s->awaited) { /* else the end of a chunk, which speaks of no line, is asked for already */
-		if (s->shutting) s->no_memory |= !buf_add(&s->out, buf_str(&s->late));
+		if (s->shutting && !s->tls_begins)
+			s->no_memory |= !buf_add(&s->out, buf_str(&s->late));
 		if (s->shutting || reply.close) smtp_server_close(s, SMTP_CLOSE_ANSWER);
 	}
 	smtp_server_settle(s);

@@ -60,8 +60,10 @@ size_t smtp_server_take_data(struct smtp_server *s, struct str octets)
 	pass(s, run);
 	if (!s->body.ended) return used;
 	struct smtp_reply failed = failure(s);
-	if (failed.code) refuse_all(s, failed);
-	else complete(s);
+	if (failed.code)
+		refuse_all(s, failed);
+	else
+		complete(s);
 	return used;
 }
 
@@ -100,7 +102,9 @@ static void end_chunk(struct smtp_server *s)
 		char text[40];
 		snprintf(text, sizeof(text), "Ok: %llu bytes", (unsigned long long)s->chunk_size);
 		smtp_server_enter(s, SMTP_SERVER_BDAT);
-		smtp_server_say(s, (struct smtp_reply){.code = 250, .enhanced = {2, 0, 0}, .text = str_from_c(text)});
+		smtp_server_say(s,
+			(struct smtp_reply){
+				.code = 250, .enhanced = {2, 0, 0}, .text = str_from_c(text)});
 	}
 }
 
@@ -110,7 +114,8 @@ void smtp_server_begin_chunk(struct smtp_server *s)
 	if (s->chunk_left == 0) end_chunk(s);
 }
 
-void smtp_server_skip_chunk(struct smtp_server *s, enum smtp_server_state after, struct smtp_reply reply)
+void smtp_server_skip_chunk(
+	struct smtp_server *s, enum smtp_server_state after, struct smtp_reply reply)
 {
 	smtp_server_abandon(s);
 	s->after_chunk = (uint8_t)after;
@@ -139,10 +144,13 @@ bool smtp_server_chunk_fits(const struct smtp_server *s)
 
 size_t smtp_server_take_chunk(struct smtp_server *s, struct str octets)
 {
-	struct str run = str_head(octets, s->chunk_left < octets.len ? (size_t)s->chunk_left : octets.len);
+	struct str run =
+		str_head(octets, s->chunk_left < octets.len ? (size_t)s->chunk_left : octets.len);
 	size_t used = run.len;
-	if (s->content && s->flags & ENVELOPE_BINARY) s->body.size += run.len;
-	else if (s->content) used = body_decode(&s->body, run, &run);
+	if (s->content && s->flags & ENVELOPE_BINARY)
+		s->body.size += run.len;
+	else if (s->content)
+		used = body_decode(&s->body, run, &run);
 	s->chunk_left -= used;
 	pass(s, run);
 	if (s->chunk_left == 0) end_chunk(s);

@@ -12,7 +12,10 @@
 #include "smtp/server.h"
 
 static const struct smtp_server_config play_plain = {
-	.hostname = STR("mx.example.com"), .message_max = 1000, .recipients_max = 3, .errors_max = 20,
+	.hostname = STR("mx.example.com"),
+	.message_max = 1000,
+	.recipients_max = 3,
+	.errors_max = 20,
 	.timeout = MINUTES(5),
 };
 
@@ -23,7 +26,7 @@ struct play {
 	struct buf content;  /* of the message under way */
 	struct buf messages; /* content of all that were queued */
 	msec now;
-	bool full;           /* policy: no room */
+	bool full; /* policy: no room */
 	bool closed;
 };
 
@@ -48,8 +51,10 @@ static inline void play_end(struct play *p)
 
 static inline struct smtp_reply play_rcpt(const struct address *a)
 {
-	if (a->domain.len == 0 && str_ieq(a->local, STR("postmaster"))) return (struct smtp_reply){.code = 250};
-	if (!str_ieq(a->domain, STR("example.com"))) return SMTP_REPLY(550, 5, 7, 1, "Relay access denied");
+	if (a->domain.len == 0 && str_ieq(a->local, STR("postmaster")))
+		return (struct smtp_reply){.code = 250};
+	if (!str_ieq(a->domain, STR("example.com")))
+		return SMTP_REPLY(550, 5, 7, 1, "Relay access denied");
 	if (str_ieq(a->local, STR("nobody"))) return SMTP_REPLY(550, 5, 1, 1, "User unknown");
 	return (struct smtp_reply){.code = 250};
 }
@@ -57,9 +62,11 @@ static inline struct smtp_reply play_rcpt(const struct address *a)
 static inline struct smtp_reply play_auth(struct play *p, const struct smtp_event *e)
 {
 	bool first = e->mechanism.len > 0;
-	if (first && !str_eq(e->mechanism, STR("PLAIN"))) return SMTP_REPLY(535, 5, 7, 8, "Error: no");
+	if (first && !str_eq(e->mechanism, STR("PLAIN")))
+		return SMTP_REPLY(535, 5, 7, 8, "Error: no");
 	if (first && !e->has_initial) return (struct smtp_reply){.code = 334};
-	if (!str_eq(e->response, STR("AGFsaWNlAHNlY3JldA=="))) return SMTP_REPLY(535, 5, 7, 8, "Error: no");
+	if (!str_eq(e->response, STR("AGFsaWNlAHNlY3JldA==")))
+		return SMTP_REPLY(535, 5, 7, 8, "Error: no");
 	smtp_server_authenticated(&p->s);
 	return (struct smtp_reply){.code = 235};
 }
@@ -76,14 +83,15 @@ static inline struct smtp_reply play_verdict(struct play *p, const struct smtp_e
 	case SMTP_EVENT_AUTH: return play_auth(p, e);
 	default: break;
 	}
-	if (str_eq(e->path.text, STR("refused@example.org"))) return SMTP_REPLY(550, 5, 7, 1, "Sender refused");
+	if (str_eq(e->path.text, STR("refused@example.org")))
+		return SMTP_REPLY(550, 5, 7, 1, "Sender refused");
 	return (struct smtp_reply){.code = 250};
 }
 
 static inline void play_note(struct play *p, const struct smtp_event *e)
 {
-	static const char *const names[] = {"HELO", "MAIL", "RCPT", "DATA", "CHUNK", "END", "ABANDON", "RESET",
-	                                    "STARTTLS", "AUTH", "CLOSE"};
+	static const char *const names[] = {"HELO", "MAIL", "RCPT", "DATA", "CHUNK", "END",
+		"ABANDON", "RESET", "STARTTLS", "AUTH", "CLOSE"};
 	struct buf *b = &p->events;
 	if (e->type == SMTP_EVENT_CHUNK) {
 		assert_true(e->chunk.len > 0);
@@ -91,7 +99,8 @@ static inline void play_note(struct play *p, const struct smtp_event *e)
 		return;
 	}
 	buf_add(b, str_from_c(names[e->type]));
-	if (e->type == SMTP_EVENT_HELO) buf_printf(b, " %s " STR_FMT, e->esmtp ? "E" : "H", STR_ARG(e->helo));
+	if (e->type == SMTP_EVENT_HELO)
+		buf_printf(b, " %s " STR_FMT, e->esmtp ? "E" : "H", STR_ARG(e->helo));
 	if (e->type == SMTP_EVENT_MAIL || e->type == SMTP_EVENT_RCPT)
 		buf_printf(b, " <" STR_FMT ">", STR_ARG(e->path.text));
 	if (e->type == SMTP_EVENT_MAIL && (e->flags || e->size))
@@ -101,8 +110,8 @@ static inline void play_note(struct play *p, const struct smtp_event *e)
 	if (e->notify) buf_printf(b, " notify=%u", e->notify);
 	if (e->orcpt.len) buf_printf(b, " orcpt=" STR_FMT, STR_ARG(e->orcpt));
 	if (e->type == SMTP_EVENT_AUTH)
-		buf_printf(b, " [" STR_FMT "] %d [" STR_FMT "]", STR_ARG(e->mechanism), e->has_initial,
-		           STR_ARG(e->response));
+		buf_printf(b, " [" STR_FMT "] %d [" STR_FMT "]", STR_ARG(e->mechanism),
+			e->has_initial, STR_ARG(e->response));
 	if (e->type == SMTP_EVENT_END) {
 		assert_int_equal(e->size, p->content.len);
 		buf_printf(b, " size=%llu flags=%u", (unsigned long long)e->size, e->flags);
@@ -175,7 +184,8 @@ static inline void play_feed(struct play *p, struct str octets)
 
 /* ---- Dialogues, cut everywhere ---- */
 
-static inline void play_run(const struct smtp_server_config *config, struct str in, size_t cut, struct play *p)
+static inline void play_run(
+	const struct smtp_server_config *config, struct str in, size_t cut, struct play *p)
 {
 	play_begin(p, config);
 	smtp_server_greet(&p->s, p->now, NULL);
@@ -189,8 +199,8 @@ static inline void play_run(const struct smtp_server_config *config, struct str 
 }
 
 /* What goes out, what happens and what is queued: whole, cut in two everywhere, octet by octet.  */
-static inline void play_dialogue(const struct smtp_server_config *config, struct str in, const char *out, const char *events,
-                     const char *messages)
+static inline void play_dialogue(const struct smtp_server_config *config, struct str in,
+	const char *out, const char *events, const char *messages)
 {
 	for (size_t cut = 0; cut <= in.len + 1; cut++) {
 		struct play p;

@@ -22,60 +22,66 @@ static void test_session(void **state)
 {
 	(void)state;
 	play_dialogue(&play_plain,
-	         STR("helo Client.example\n"
-	             "mail from: a@b.c\n"
-	             "rcpt to: bob@example.com  \r\n"
-	             "Rcpt To:<carol@example.com>\r\n"
-	             "DATA\n"
-	             "Subject: x\r\n\r\n..hi\r\n.\r\n"
-	             "noop\r\nQUIT\r\nNOOP\r\n"),
-	         "250 mx.example.com\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n" GO QUEUED
-	         "250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n",
-	         "HELO H Client.example\nMAIL <a@b.c>\nRCPT <bob@example.com>\nRCPT <carol@example.com>\n"
-	         "DATA\nEND size=19 flags=0\nRESET\nCLOSE 0\n",
-	         "Subject: x\r\n\r\n.hi\r\n");
+		STR("helo Client.example\n"
+		    "mail from: a@b.c\n"
+		    "rcpt to: bob@example.com  \r\n"
+		    "Rcpt To:<carol@example.com>\r\n"
+		    "DATA\n"
+		    "Subject: x\r\n\r\n..hi\r\n.\r\n"
+		    "noop\r\nQUIT\r\nNOOP\r\n"),
+		"250 mx.example.com\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n" GO QUEUED
+		"250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n",
+		"HELO H Client.example\nMAIL <a@b.c>\nRCPT <bob@example.com>\nRCPT <carol@example.com>\n"
+		"DATA\nEND size=19 flags=0\nRESET\nCLOSE 0\n",
+		"Subject: x\r\n\r\n.hi\r\n");
 }
 
 static void test_pipelining(void **state)
 {
 	(void)state;
 	play_dialogue(&play_plain,
-	         STR("EHLO x\r\n" FRAME "DATA\r\nA\r\n.\r\n" FRAME "DATA\r\n\xc3\xb6\r\n.\r\nQUIT\r\n"),
-	         EHLO_REPLY FRAMED GO QUEUED FRAMED GO QUEUED "221 2.0.0 Bye\r\n",
-	         "HELO E x\nMAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nEND size=3 flags=0\nRESET\n"
-	         "MAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nEND size=4 flags=1\nRESET\nCLOSE 0\n",
-	         "A\r\n\xc3\xb6\r\n");
+		STR("EHLO x\r\n" FRAME "DATA\r\nA\r\n.\r\n" FRAME
+		    "DATA\r\n\xc3\xb6\r\n.\r\nQUIT\r\n"),
+		EHLO_REPLY FRAMED GO QUEUED FRAMED GO QUEUED "221 2.0.0 Bye\r\n",
+		"HELO E x\nMAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nEND size=3 flags=0\nRESET\n"
+		"MAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nEND size=4 flags=1\nRESET\nCLOSE 0\n",
+		"A\r\n\xc3\xb6\r\n");
 	play_dialogue(&play_plain,
-	         STR("EHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<nobody@example.com>\r\nRCPT TO:<x@y.z>\r\nDATA\r\nRSET\r\n"),
-	         EHLO_REPLY "250 2.1.0 Ok\r\n550 5.1.1 User unknown\r\n550 5.7.1 Relay access denied\r\n"
-	         "554 5.5.1 Error: no valid recipients\r\n250 2.0.0 Ok\r\n",
-	         "HELO E x\nMAIL <a@b.c>\nRCPT <nobody@example.com>\nRCPT <x@y.z>\nRESET\n", "");
+		STR("EHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<nobody@example.com>\r\nRCPT TO:<x@y.z>\r\nDATA\r\nRSET\r\n"),
+		EHLO_REPLY
+		"250 2.1.0 Ok\r\n550 5.1.1 User unknown\r\n550 5.7.1 Relay access denied\r\n"
+		"554 5.5.1 Error: no valid recipients\r\n250 2.0.0 Ok\r\n",
+		"HELO E x\nMAIL <a@b.c>\nRCPT <nobody@example.com>\nRCPT <x@y.z>\nRESET\n", "");
 	play_dialogue(&play_plain,
-	         STR("EHLO x\r\nMAIL FROM:<refused@example.org>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n"),
-	         EHLO_REPLY "550 5.7.1 Sender refused\r\n503 5.5.1 Error: need mail command\r\n"
-	         "503 5.5.1 Error: need RCPT command\r\n", NULL, "");
+		STR("EHLO x\r\nMAIL FROM:<refused@example.org>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n"),
+		EHLO_REPLY "550 5.7.1 Sender refused\r\n503 5.5.1 Error: need mail command\r\n"
+			   "503 5.5.1 Error: need RCPT command\r\n",
+		NULL, "");
 }
 
 static void test_parameters(void **state)
 {
 	(void)state;
 	play_dialogue(&play_plain,
-	         STR("EHLO x\r\nMAIL FROM:<> SIZE=500 BODY=8BITMIME RET=HDRS ENVID=a+2Bb\r\n"
-	             "RCPT TO:<Postmaster> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@c\r\n"),
-	         EHLO_REPLY FRAMED,
-	         "HELO E x\nMAIL <> flags=33 size=500 envid=a+2Bb\nRCPT <Postmaster> notify=10 orcpt=rfc822;b@c\n", "");
+		STR("EHLO x\r\nMAIL FROM:<> SIZE=500 BODY=8BITMIME RET=HDRS ENVID=a+2Bb\r\n"
+		    "RCPT TO:<Postmaster> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@c\r\n"),
+		EHLO_REPLY FRAMED,
+		"HELO E x\nMAIL <> flags=33 size=500 envid=a+2Bb\nRCPT <Postmaster> notify=10 orcpt=rfc822;b@c\n",
+		"");
 	play_dialogue(&play_plain,
-	         STR("EHLO x\r\nMAIL FROM:<a@b.c> SIZE=1001\r\nMAIL FROM:<a@b.c> FOO=x\r\nMAIL FROM:<a@b.c> HOLDFOR=5\r\n"
-	             "MAIL FROM:<a@b.c> AUTH=<>\r\nMAIL FROM:<a@b.c> REQUIRETLS\r\nMAIL FROM:<\xc3\xb6@b.c>\r\n"),
-	         EHLO_REPLY "552 5.3.4 Message size exceeds fixed limit\r\n555 5.5.4 Unsupported option: FOO=x\r\n"
-	         "555 5.5.4 Unsupported option: HOLDFOR=5\r\n555 5.5.4 Unsupported option: AUTH=<>\r\n"
-	         "555 5.5.4 Unsupported option: REQUIRETLS\r\n553 5.6.7 Error: this sender address needs SMTPUTF8\r\n",
-	         "HELO E x\n", "");
+		STR("EHLO x\r\nMAIL FROM:<a@b.c> SIZE=1001\r\nMAIL FROM:<a@b.c> FOO=x\r\nMAIL FROM:<a@b.c> HOLDFOR=5\r\n"
+		    "MAIL FROM:<a@b.c> AUTH=<>\r\nMAIL FROM:<a@b.c> REQUIRETLS\r\nMAIL FROM:<\xc3\xb6@b.c>\r\n"),
+		EHLO_REPLY
+		"552 5.3.4 Message size exceeds fixed limit\r\n555 5.5.4 Unsupported option: FOO=x\r\n"
+		"555 5.5.4 Unsupported option: HOLDFOR=5\r\n555 5.5.4 Unsupported option: AUTH=<>\r\n"
+		"555 5.5.4 Unsupported option: REQUIRETLS\r\n553 5.6.7 Error: this sender address needs SMTPUTF8\r\n",
+		"HELO E x\n", "");
 	play_dialogue(&play_plain,
-	         STR("EHLO x\r\nMAIL FROM:<\xc3\xb6@b.c> SMTPUTF8\r\nRCPT TO:<\xc3\xb6@example.com>\r\nRSET\r\n"
-	             "MAIL FROM:<a@b.c>\r\nRCPT TO:<\xc3\xb6@example.com>\r\n"),
-	         EHLO_REPLY FRAMED "250 2.0.0 Ok\r\n250 2.1.0 Ok\r\n"
-	         "553 5.6.7 Error: this recipient address needs SMTPUTF8\r\n", NULL, "");
+		STR("EHLO x\r\nMAIL FROM:<\xc3\xb6@b.c> SMTPUTF8\r\nRCPT TO:<\xc3\xb6@example.com>\r\nRSET\r\n"
+		    "MAIL FROM:<a@b.c>\r\nRCPT TO:<\xc3\xb6@example.com>\r\n"),
+		EHLO_REPLY FRAMED "250 2.0.0 Ok\r\n250 2.1.0 Ok\r\n"
+				  "553 5.6.7 Error: this recipient address needs SMTPUTF8\r\n",
+		NULL, "");
 }
 
 /* ---- Lines ---- */
@@ -88,7 +94,9 @@ static void test_line_lengths(void **state)
 		memset(in, ' ', sizeof(in));
 		memcpy(in, "NOOP", 4);
 		memcpy(in + len, "\r\nNOOP\r\n", 9);
-		const char *out = len <= 2048 ? "250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n" : "500 5.5.2 Error: line too long\r\n250 2.0.0 Ok\r\n";
+		const char *out = len <= 2048
+			? "250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n"
+			: "500 5.5.2 Error: line too long\r\n250 2.0.0 Ok\r\n";
 		play_dialogue(&play_plain, str_from_c(in), out, "", "");
 		memcpy(in + len, "\nNOOP\r\n", 8);
 		play_dialogue(&play_plain, str_from_c(in), out, "", "");
@@ -117,11 +125,13 @@ static void test_endless_line_costs_nothing(void **state)
 static void test_odd_lines(void **state)
 {
 	(void)state;
-	play_dialogue(&play_plain, STR("\r\n\n  \t\r\nNO\0OP\r\nNOOP\rQUIT\r\nNOOP\x7f\r\n  noop  x \t\r\nNOOP\tx\r\nFOO\r\n\xff\r\n"),
-	         "500 5.5.2 Error: bad syntax\r\n500 5.5.2 Error: bad syntax\r\n500 5.5.2 Error: bad syntax\r\n"
-	         "500 5.5.2 Error: bad syntax\r\n500 5.5.2 Error: bad syntax\r\n500 5.5.2 Error: bad syntax\r\n"
-	         "250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n500 5.5.2 Error: command not recognized\r\n"
-	         "500 5.5.2 Error: command not recognized\r\n", "", "");
+	play_dialogue(&play_plain,
+		STR("\r\n\n  \t\r\nNO\0OP\r\nNOOP\rQUIT\r\nNOOP\x7f\r\n  noop  x \t\r\nNOOP\tx\r\nFOO\r\n\xff\r\n"),
+		"500 5.5.2 Error: bad syntax\r\n500 5.5.2 Error: bad syntax\r\n500 5.5.2 Error: bad syntax\r\n"
+		"500 5.5.2 Error: bad syntax\r\n500 5.5.2 Error: bad syntax\r\n500 5.5.2 Error: bad syntax\r\n"
+		"250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n500 5.5.2 Error: command not recognized\r\n"
+		"500 5.5.2 Error: command not recognized\r\n",
+		"", "");
 }
 
 static void test_helo_is_kept_printable(void **state)
@@ -129,8 +139,9 @@ static void test_helo_is_kept_printable(void **state)
 	(void)state;
 	struct smtp_server_config c = play_plain;
 	c.words.helo = STR("Hello %{helo}, pleased to meet you at %{hostname} 100%");
-	play_dialogue(&c, STR("HELO %{hostname}\xff\r\n"), "250 Hello %{hostname}?, pleased to meet you at mx.example.com 100%\r\n",
-	         "HELO H %{hostname}?\n", "");
+	play_dialogue(&c, STR("HELO %{hostname}\xff\r\n"),
+		"250 Hello %{hostname}?, pleased to meet you at mx.example.com 100%\r\n",
+		"HELO H %{hostname}?\n", "");
 	char in[600] = "HELO ";
 	memset(in + 5, 'h', 500);
 	memcpy(in + 505, "\r\n", 3);
@@ -146,12 +157,17 @@ static void test_words(void **state)
 	(void)state;
 	struct smtp_server_config c = play_plain;
 	c.words = (struct smtp_words){
-		.banner = STR("%{hostname} ESMTP rockdove"), .mail = STR("Sender fine, %{helo}"), .rcpt = STR("Recipient fine"),
-		.data = STR("Go ahead"), .queued = STR("Kept as %{id} by %{hostname} %{nothing}"), .quit = STR("Farewell %{helo}"),
+		.banner = STR("%{hostname} ESMTP rockdove"),
+		.mail = STR("Sender fine, %{helo}"),
+		.rcpt = STR("Recipient fine"),
+		.data = STR("Go ahead"),
+		.queued = STR("Kept as %{id} by %{hostname} %{nothing}"),
+		.quit = STR("Farewell %{helo}"),
 	};
 	play_dialogue(&c, STR("HELO x\r\n" FRAME "DATA\r\n.\r\nQUIT\r\n"),
-	         "250 mx.example.com\r\n250 2.1.0 Sender fine, x\r\n250 2.1.5 Recipient fine\r\n354 Go ahead\r\n"
-	         "250 2.0.0 Kept as 3XAMPLE1D by mx.example.com %{nothing}\r\n221 2.0.0 Farewell x\r\n", NULL, "");
+		"250 mx.example.com\r\n250 2.1.0 Sender fine, x\r\n250 2.1.5 Recipient fine\r\n354 Go ahead\r\n"
+		"250 2.0.0 Kept as 3XAMPLE1D by mx.example.com %{nothing}\r\n221 2.0.0 Farewell x\r\n",
+		NULL, "");
 	struct play p;
 	c.words.banner = STR("ESMTP Postfix (Ubuntu)");
 	play_begin(&p, &c);
@@ -169,18 +185,20 @@ static void test_errors(void **state)
 	struct smtp_server_config c = play_plain;
 	c.errors_max = 3;
 	play_dialogue(&c, STR("FOO\r\nNOOP\r\nMAIL\r\nHELO x\r\nHELO\r\nNOOP\r\n"),
-	         "500 5.5.2 Error: command not recognized\r\n250 2.0.0 Ok\r\n503 5.5.1 Error: send HELO/EHLO first\r\n"
-	         "250 mx.example.com\r\n501 Syntax: HELO hostname\r\n421 4.7.0 mx.example.com Error: too many errors\r\n",
-	         "HELO H x\nCLOSE 1\n", "");
+		"500 5.5.2 Error: command not recognized\r\n250 2.0.0 Ok\r\n503 5.5.1 Error: send HELO/EHLO first\r\n"
+		"250 mx.example.com\r\n501 Syntax: HELO hostname\r\n421 4.7.0 mx.example.com Error: too many errors\r\n",
+		"HELO H x\nCLOSE 1\n", "");
 	/* A chunk out of order counts when it is answered.  */
 	play_dialogue(&c, STR("FOO\r\nFOO\r\nBDAT 3\r\nabcNOOP\r\n"),
-	         "500 5.5.2 Error: command not recognized\r\n500 5.5.2 Error: command not recognized\r\n"
-	         "503 5.5.1 Error: send HELO/EHLO first\r\n421 4.7.0 mx.example.com Error: too many errors\r\n", "CLOSE 1\n", "");
+		"500 5.5.2 Error: command not recognized\r\n500 5.5.2 Error: command not recognized\r\n"
+		"503 5.5.1 Error: send HELO/EHLO first\r\n421 4.7.0 mx.example.com Error: too many errors\r\n",
+		"CLOSE 1\n", "");
 	/* Recipients that policy refuses, and what follows from it, are no bad commands.  */
 	struct play p;
 	play_run(&c, STR("EHLO x\r\n"), 0, &p);
 	for (int i = 0; i < 20; i++)
-		play_feed(&p, STR("MAIL FROM:<a@b.c>\r\nRCPT TO:<nobody@example.com>\r\nDATA\r\nRSET\r\n"));
+		play_feed(&p,
+			STR("MAIL FROM:<a@b.c>\r\nRCPT TO:<nobody@example.com>\r\nDATA\r\nRSET\r\n"));
 	assert_false(p.closed);
 	assert_int_equal(p.s.errors, 0);
 	play_end(&p);
@@ -190,19 +208,23 @@ static void test_other_protocols(void **state)
 {
 	(void)state;
 	play_dialogue(&play_plain, STR("GET / HTTP/1.1\r\nHost: x\r\n\r\nHELO x\r\n"),
-	         "221 2.7.0 Error: I can break rules, too. Goodbye.\r\n", "CLOSE 4\n", "");
-	play_dialogue(&play_plain, STR("post /x HTTP/1.0\r\n" E FRAME), "221 2.7.0 Error: I can break rules, too. Goodbye.\r\n", "CLOSE 4\n", "");
-	play_dialogue(&play_plain, STR("CONNECT mx:25 HTTP/1.0\r\n"), "221 2.7.0 Error: I can break rules, too. Goodbye.\r\n", "CLOSE 4\n", "");
+		"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n", "CLOSE 4\n", "");
+	play_dialogue(&play_plain, STR("post /x HTTP/1.0\r\n" E FRAME),
+		"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n", "CLOSE 4\n", "");
+	play_dialogue(&play_plain, STR("CONNECT mx:25 HTTP/1.0\r\n"),
+		"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n", "CLOSE 4\n", "");
 }
 
 static void test_recipients_max(void **state)
 {
 	(void)state;
 	play_dialogue(&play_plain,
-	         STR(E "MAIL FROM:<>\r\nRCPT TO:<nobody@example.com>\r\nRCPT TO:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"
-	             "RCPT TO:<c@example.com>\r\nRCPT TO:<d@example.com>\r\nRSET\r\n" FRAME),
-	         EHLO_REPLY "250 2.1.0 Ok\r\n550 5.1.1 User unknown\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n"
-	         "452 4.5.3 Error: too many recipients\r\n250 2.0.0 Ok\r\n" FRAMED, NULL, "");
+		STR(E "MAIL FROM:<>\r\nRCPT TO:<nobody@example.com>\r\nRCPT TO:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"
+		      "RCPT TO:<c@example.com>\r\nRCPT TO:<d@example.com>\r\nRSET\r\n" FRAME),
+		EHLO_REPLY
+		"250 2.1.0 Ok\r\n550 5.1.1 User unknown\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n"
+		"452 4.5.3 Error: too many recipients\r\n250 2.0.0 Ok\r\n" FRAMED,
+		NULL, "");
 }
 
 /* ---- TLS and AUTH ---- */
@@ -212,24 +234,31 @@ static void test_starttls(void **state)
 	(void)state;
 	struct smtp_server_config c = with_tls();
 	struct play p;
-	play_run(&c, STR("STARTTLS\r\nEHLO x\r\nSTARTTLS x\r\n" FRAME "STARTTLS\r\nRSET\r\nSTARTTLS\r\n"), 0, &p);
-	assert_true(str_contains(buf_str(&p.out), STR("503 5.5.1 Error: send HELO/EHLO first\r\n250-mx")));
+	play_run(&c,
+		STR("STARTTLS\r\nEHLO x\r\nSTARTTLS x\r\n" FRAME
+		    "STARTTLS\r\nRSET\r\nSTARTTLS\r\n"),
+		0, &p);
+	assert_true(str_contains(
+		buf_str(&p.out), STR("503 5.5.1 Error: send HELO/EHLO first\r\n250-mx")));
 	assert_true(str_contains(buf_str(&p.out), STR("250-STARTTLS\r\n250-ENHANCED")));
-	assert_true(str_contains(buf_str(&p.out), STR("501 5.5.4 Syntax: STARTTLS\r\n" FRAMED
-		"503 5.5.1 Error: MAIL transaction in progress\r\n250 2.0.0 Ok\r\n220 2.0.0 Ready to start TLS\r\n")));
+	assert_true(str_contains(buf_str(&p.out),
+		STR("501 5.5.4 Syntax: STARTTLS\r\n" FRAMED
+		    "503 5.5.1 Error: MAIL transaction in progress\r\n250 2.0.0 Ok\r\n220 2.0.0 Ready to start TLS\r\n")));
 	smtp_server_secured(&p.s);
 	assert_int_equal(p.s.state, SMTP_SERVER_FRESH);
 	assert_int_equal(smtp_server_helo(&p.s).len, 0);
 	buf_clear(&p.out);
-	play_feed(&p, STR("MAIL FROM:<>\r\nEHLO y\r\nSTARTTLS\r\nMAIL FROM:<a@b.c> REQUIRETLS AUTH=<>\r\n"));
+	play_feed(&p,
+		STR("MAIL FROM:<>\r\nEHLO y\r\nSTARTTLS\r\nMAIL FROM:<a@b.c> REQUIRETLS AUTH=<>\r\n"));
 	assert_str(buf_str(&p.out),
-	           "503 5.5.1 Error: send HELO/EHLO first\r\n"
-	           "250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-AUTH PLAIN LOGIN\r\n"
-	           "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n"
-	           "250-BINARYMIME\r\n250-REQUIRETLS\r\n250 LIMITS RCPTMAX=3\r\n"
-	           "554 5.5.1 Error: TLS already active\r\n250 2.1.0 Ok\r\n");
+		"503 5.5.1 Error: send HELO/EHLO first\r\n"
+		"250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-AUTH PLAIN LOGIN\r\n"
+		"250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n"
+		"250-BINARYMIME\r\n250-REQUIRETLS\r\n250 LIMITS RCPTMAX=3\r\n"
+		"554 5.5.1 Error: TLS already active\r\n250 2.1.0 Ok\r\n");
 	play_end(&p);
-	play_dialogue(&play_plain, STR("HELO x\r\nSTARTTLS\r\n"), "250 mx.example.com\r\n502 5.5.1 Error: command not implemented\r\n", NULL, "");
+	play_dialogue(&play_plain, STR("HELO x\r\nSTARTTLS\r\n"),
+		"250 mx.example.com\r\n502 5.5.1 Error: command not implemented\r\n", NULL, "");
 }
 
 /* What comes in clear behind STARTTLS is thrown away, and the session with it.  */
@@ -238,7 +267,32 @@ static void test_injected_behind_starttls(void **state)
 	(void)state;
 	struct smtp_server_config c = with_tls();
 	play_dialogue(&c, STR("HELO x\r\nSTARTTLS\r\n" FRAME "QUIT\r\n"),
-	         "250 mx.example.com\r\n220 2.0.0 Ready to start TLS\r\n", "HELO H x\nSTARTTLS\nCLOSE 4\n", "");
+		"250 mx.example.com\r\n220 2.0.0 Ready to start TLS\r\n",
+		"HELO H x\nSTARTTLS\nCLOSE 4\n", "");
+}
+
+/* Nothing can be said in the middle of a handshake, neither that it took too long nor that we leave.  */
+static void test_silent_while_tls_begins(void **state)
+{
+	(void)state;
+	struct smtp_server_config c = with_tls();
+	for (int how = 0; how < 2; how++) {
+		struct play p;
+		play_run(&c, STR("HELO x\r\nSTARTTLS\r\n"), 0, &p);
+		buf_clear(&p.out);
+		if (how) smtp_server_expire(&p.s, HOURS(1));
+		if (how)
+			smtp_server_expire(&p.s, HOURS(2));
+		else
+			smtp_server_shut(
+				&p.s, SMTP_REPLY(421, 4, 3, 2, "mx.example.com shutting down"));
+		play_events(&p);
+		assert_int_equal(p.out.len, 0);
+		assert_true(p.closed);
+		smtp_server_secured(&p.s); /* too late */
+		assert_int_equal(p.s.state, SMTP_SERVER_CLOSED);
+		play_end(&p);
+	}
 }
 
 static void test_tls_required(void **state)
@@ -246,30 +300,38 @@ static void test_tls_required(void **state)
 	(void)state;
 	struct smtp_server_config c = with_tls();
 	c.tls_required = true;
-	play_dialogue(&c, STR("HELO x\r\nMAIL FROM:<>\r\nNOOP\r\nVRFY x\r\nBDAT 6\r\nQUIT\r\nAUTH PLAIN\r\nHELP MAIL\r\nRSET\r\nQUIT\r\n"),
-	         "250 mx.example.com\r\n530 5.7.0 Must issue a STARTTLS command first\r\n250 2.0.0 Ok\r\n"
-	         "530 5.7.0 Must issue a STARTTLS command first\r\n530 5.7.0 Must issue a STARTTLS command first\r\n"
-	         "530 5.7.0 Must issue a STARTTLS command first\r\n"
-	         "214 2.0.0 Syntax: MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME] ...\r\n250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n", NULL, "");
+	play_dialogue(&c,
+		STR("HELO x\r\nMAIL FROM:<>\r\nNOOP\r\nVRFY x\r\nBDAT 6\r\nQUIT\r\nAUTH PLAIN\r\nHELP MAIL\r\nRSET\r\nQUIT\r\n"),
+		"250 mx.example.com\r\n530 5.7.0 Must issue a STARTTLS command first\r\n250 2.0.0 Ok\r\n"
+		"530 5.7.0 Must issue a STARTTLS command first\r\n530 5.7.0 Must issue a STARTTLS command first\r\n"
+		"530 5.7.0 Must issue a STARTTLS command first\r\n"
+		"214 2.0.0 Syntax: MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME] ...\r\n250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n",
+		NULL, "");
 }
 
 static void test_auth(void **state)
 {
 	(void)state;
 	struct smtp_server_config c = submission();
-	play_dialogue(&c, STR("HELO x\r\nMAIL FROM:<>\r\nAUTH\r\nAUTH PLAIN a b\r\nAUTH LOGIN\r\nAUTH FOO\r\nauth plain wrong\r\n"
-	                 "auth Plain\r\n*\r\nAUTH PLAIN =\r\nAUTH plain\r\nAGFsaWNlAHNlY3JldA==\r\nAUTH PLAIN\r\n" FRAME "AUTH PLAIN\r\n"),
-	         "250 mx.example.com\r\n530 5.7.0 Authentication required\r\n501 5.5.4 Syntax: AUTH mechanism\r\n"
-	         "501 5.5.4 Syntax: AUTH mechanism\r\n538 5.7.11 Encryption required for requested authentication mechanism\r\n"
-	         "504 5.5.4 Error: unrecognized authentication mechanism\r\n535 5.7.8 Error: no\r\n"
-	         "334 \r\n501 5.7.0 Authentication aborted\r\n535 5.7.8 Error: no\r\n334 \r\n235 2.7.0 Authentication successful\r\n"
-	         "503 5.5.1 Error: already authenticated\r\n" FRAMED "503 5.5.1 Error: MAIL transaction in progress\r\n",
-	         "HELO H x\nAUTH [PLAIN] 1 [wrong]\nAUTH [PLAIN] 0 []\nAUTH [PLAIN] 1 []\nAUTH [PLAIN] 0 []\n"
-	         "AUTH [] 0 [AGFsaWNlAHNlY3JldA==]\nMAIL <a@b.c>\nRCPT <bob@example.com>\n", "");
-	play_dialogue(&play_plain, STR("HELO x\r\nAUTH PLAIN\r\n"), "250 mx.example.com\r\n503 5.5.1 Error: authentication not enabled\r\n", NULL, "");
+	play_dialogue(&c,
+		STR("HELO x\r\nMAIL FROM:<>\r\nAUTH\r\nAUTH PLAIN a b\r\nAUTH LOGIN\r\nAUTH FOO\r\nauth plain wrong\r\n"
+		    "auth Plain\r\n*\r\nAUTH PLAIN =\r\nAUTH plain\r\nAGFsaWNlAHNlY3JldA==\r\nAUTH PLAIN\r\n" FRAME
+		    "AUTH PLAIN\r\n"),
+		"250 mx.example.com\r\n530 5.7.0 Authentication required\r\n501 5.5.4 Syntax: AUTH mechanism\r\n"
+		"501 5.5.4 Syntax: AUTH mechanism\r\n538 5.7.11 Encryption required for requested authentication mechanism\r\n"
+		"504 5.5.4 Error: unrecognized authentication mechanism\r\n535 5.7.8 Error: no\r\n"
+		"334 \r\n501 5.7.0 Authentication aborted\r\n535 5.7.8 Error: no\r\n334 \r\n235 2.7.0 Authentication successful\r\n"
+		"503 5.5.1 Error: already authenticated\r\n" FRAMED
+		"503 5.5.1 Error: MAIL transaction in progress\r\n",
+		"HELO H x\nAUTH [PLAIN] 1 [wrong]\nAUTH [PLAIN] 0 []\nAUTH [PLAIN] 1 []\nAUTH [PLAIN] 0 []\n"
+		"AUTH [] 0 [AGFsaWNlAHNlY3JldA==]\nMAIL <a@b.c>\nRCPT <bob@example.com>\n",
+		"");
+	play_dialogue(&play_plain, STR("HELO x\r\nAUTH PLAIN\r\n"),
+		"250 mx.example.com\r\n503 5.5.1 Error: authentication not enabled\r\n", NULL, "");
 	/* An empty line is an empty response; one too long ends the exchange.  */
-	play_dialogue(&c, STR("HELO x\r\nAUTH PLAIN\r\n\r\nNOOP\r\n"), "250 mx.example.com\r\n334 \r\n535 5.7.8 Error: no\r\n250 2.0.0 Ok\r\n",
-	         "HELO H x\nAUTH [PLAIN] 0 []\nAUTH [] 0 []\n", "");
+	play_dialogue(&c, STR("HELO x\r\nAUTH PLAIN\r\n\r\nNOOP\r\n"),
+		"250 mx.example.com\r\n334 \r\n535 5.7.8 Error: no\r\n250 2.0.0 Ok\r\n",
+		"HELO H x\nAUTH [PLAIN] 0 []\nAUTH [] 0 []\n", "");
 }
 
 static void test_auth_lines(void **state)
@@ -280,16 +342,22 @@ static void test_auth_lines(void **state)
 	for (size_t len = 12287; len <= 12290; len++) {
 		for (int how = 0; how < 2; how++) {
 			struct play p;
-			play_run(&c, how ? STR("HELO x\r\nAUTH PLAIN\r\n") : STR("HELO x\r\n"), 0, &p);
+			play_run(&c, how ? STR("HELO x\r\nAUTH PLAIN\r\n") : STR("HELO x\r\n"), 0,
+				&p);
 			buf_clear(&p.out);
 			memset(line, 'A', sizeof(line));
 			if (!how) memcpy(line, "AUTH PLAIN ", 11);
 			memcpy(line + len, "\r\nNOOP\r\n", 9);
-			for (size_t i = 0; line[i]; i += 1000) play_feed(&p, str_head(str_from_c(line + i), 1000));
+			for (struct str rest = str_from_c(line); rest.len;) {
+				struct str piece = str_head(rest, 1000);
+				play_feed(&p, piece);
+				rest = str_skip(rest, piece.len);
+			}
 			const char *fits = "535 5.7.8 Error: no\r\n250 2.0.0 Ok\r\n";
-			const char *not = how ? "500 5.5.6 Authentication exchange line is too long\r\n250 2.0.0 Ok\r\n"
-			                      : "500 5.5.2 Error: line too long\r\n250 2.0.0 Ok\r\n";
-			assert_str(buf_str(&p.out), len <= 12288 ? fits : not);
+			const char *not = how
+				? "500 5.5.6 Authentication exchange line is too long\r\n250 2.0.0 Ok\r\n"
+				: "500 5.5.2 Error: line too long\r\n250 2.0.0 Ok\r\n";
+			assert_str(buf_str(&p.out), len <= 12288 ? fits : not );
 			play_end(&p);
 		}
 	}
@@ -301,13 +369,18 @@ static void test_future_release(void **state)
 	struct smtp_server_config c = submission();
 	struct play p;
 	play_run(&c, STR("EHLO x\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"), 0, &p);
-	assert_true(str_contains(buf_str(&p.out), STR("250-FUTURERELEASE 3600 2026-11-22T06:12:48.123Z\r\n")));
+	assert_true(str_contains(
+		buf_str(&p.out), STR("250-FUTURERELEASE 3600 2026-11-22T06:12:48.123Z\r\n")));
 	static const struct {
 		const char *param, *reply;
 	} rows[] = {
-		{"HOLDFOR=3600", "250 "}, {"HOLDFOR=3601", "501 5.5.4"}, {"HOLDFOR=0", "501 5.5.4"},
-		{"HOLDUNTIL=2026-11-22T06:12:48Z", "250 "}, {"HOLDUNTIL=2026-11-22T06:12:49Z", "501 5.5.4"},
-		{"HOLDUNTIL=tomorrow", "501 5.5.4"}, {"HOLDFOR=1 HOLDUNTIL=2026-11-22T06:12:48Z", "501 5.5.4"},
+		{"HOLDFOR=3600", "250 "},
+		{"HOLDFOR=3601", "501 5.5.4"},
+		{"HOLDFOR=0", "501 5.5.4"},
+		{"HOLDUNTIL=2026-11-22T06:12:48Z", "250 "},
+		{"HOLDUNTIL=2026-11-22T06:12:49Z", "501 5.5.4"},
+		{"HOLDUNTIL=tomorrow", "501 5.5.4"},
+		{"HOLDFOR=1 HOLDUNTIL=2026-11-22T06:12:48Z", "501 5.5.4"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char in[200];
@@ -340,36 +413,55 @@ static void test_matrix(void **state)
 		int code[IN_ALL];
 		enum smtp_server_state then[IN_ALL];
 	} rows[] = {
-#define S(a, b, c, d, e, f) {SMTP_SERVER_##a, SMTP_SERVER_##b, SMTP_SERVER_##c, SMTP_SERVER_##d, SMTP_SERVER_##e, SMTP_SERVER_##f}
-		{"HELO x", {250, 250, 250, 250, 250, 250}, S(READY, READY, READY, READY, READY, READY)},
-		{"EHLO x", {250, 250, 250, 250, 250, 250}, S(READY, READY, READY, READY, READY, READY)},
+#define S(a, b, c, d, e, f)                                                                        \
+	{SMTP_SERVER_##a, SMTP_SERVER_##b, SMTP_SERVER_##c, SMTP_SERVER_##d, SMTP_SERVER_##e,      \
+		SMTP_SERVER_##f}
+		{"HELO x", {250, 250, 250, 250, 250, 250},
+			S(READY, READY, READY, READY, READY, READY)},
+		{"EHLO x", {250, 250, 250, 250, 250, 250},
+			S(READY, READY, READY, READY, READY, READY)},
 		{"HELO", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
 		{"EHLO", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"MAIL FROM:<b@c>", {503, 250, 503, 503, 503, 503}, S(FRESH, MAIL, MAIL, RCPT, BDAT, BDAT)},
-		{"MAIL FROM:<refused@example.org>", {503, 550, 503, 503, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"MAIL FROM:", {503, 501, 503, 503, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"RCPT TO:<b@example.com>", {503, 503, 250, 250, 503, 503}, S(FRESH, READY, RCPT, RCPT, BDAT, BDAT)},
-		{"RCPT TO:<b@example.net>", {503, 503, 550, 550, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"RCPT TO:<>", {503, 503, 501, 501, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+		{"MAIL FROM:<b@c>", {503, 250, 503, 503, 503, 503},
+			S(FRESH, MAIL, MAIL, RCPT, BDAT, BDAT)},
+		{"MAIL FROM:<refused@example.org>", {503, 550, 503, 503, 503, 503},
+			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+		{"MAIL FROM:", {503, 501, 503, 503, 503, 503},
+			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+		{"RCPT TO:<b@example.com>", {503, 503, 250, 250, 503, 503},
+			S(FRESH, READY, RCPT, RCPT, BDAT, BDAT)},
+		{"RCPT TO:<b@example.net>", {503, 503, 550, 550, 503, 503},
+			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+		{"RCPT TO:<>", {503, 503, 501, 501, 503, 503},
+			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
 		{"DATA", {503, 503, 554, 354, 503, 503}, S(FRESH, READY, MAIL, DATA, BDAT, BDAT)},
 		{"DATA x", {503, 503, 554, 501, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
 		{"BDAT 0", {503, 503, 554, 250, 250, 503}, S(FRESH, READY, MAIL, BDAT, BDAT, BDAT)},
-		{"BDAT 0 LAST", {503, 503, 554, 250, 250, 503}, S(FRESH, READY, MAIL, READY, READY, BDAT)},
+		{"BDAT 0 LAST", {503, 503, 554, 250, 250, 503},
+			S(FRESH, READY, MAIL, READY, READY, BDAT)},
 		{"BDAT 9", {0, 0, 0, 0, 0, 0}, S(CHUNK, CHUNK, CHUNK, CHUNK, CHUNK, CHUNK)},
-		{"BDAT x", {521, 521, 521, 521, 521, 521}, S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
-		{"RSET", {250, 250, 250, 250, 250, 250}, S(FRESH, READY, READY, READY, READY, READY)},
+		{"BDAT x", {521, 521, 521, 521, 521, 521},
+			S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
+		{"RSET", {250, 250, 250, 250, 250, 250},
+			S(FRESH, READY, READY, READY, READY, READY)},
 		{"RSET x", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
 		{"NOOP x", {250, 250, 250, 250, 250, 250}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"VRFY x@y", {252, 252, 252, 252, 252, 252}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+		{"VRFY x@y", {252, 252, 252, 252, 252, 252},
+			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
 		{"EXPN x", {502, 502, 502, 502, 502, 502}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
 		{"HELP", {214, 214, 214, 214, 214, 214}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"STARTTLS", {503, 220, 503, 503, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"AUTH FOO", {503, 504, 503, 503, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"AUTH PLAIN", {503, 334, 503, 503, 503, 503}, S(FRESH, AUTH, MAIL, RCPT, BDAT, BDAT)},
+		{"STARTTLS", {503, 220, 503, 503, 503, 503},
+			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+		{"AUTH FOO", {503, 504, 503, 503, 503, 503},
+			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+		{"AUTH PLAIN", {503, 334, 503, 503, 503, 503},
+			S(FRESH, AUTH, MAIL, RCPT, BDAT, BDAT)},
 		{"FOO", {500, 500, 500, 500, 500, 500}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
 		{"", {500, 500, 500, 500, 500, 500}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"GET / HTTP/1.1", {221, 221, 221, 221, 221, 221}, S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
-		{"QUIT", {221, 221, 221, 221, 221, 221}, S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
+		{"GET / HTTP/1.1", {221, 221, 221, 221, 221, 221},
+			S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
+		{"QUIT", {221, 221, 221, 221, 221, 221},
+			S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
 	};
 	struct smtp_server_config c = with_tls();
 	c.auth_plain = STR("PLAIN");
@@ -383,10 +475,13 @@ static void test_matrix(void **state)
 			uint64_t code = 0;
 			str_to_u64(str_head(buf_str(&p.out), 3), 999, &code);
 			if (code != (uint64_t)rows[i].code[in] || p.s.state != rows[i].then[in])
-				fail_msg("\"%s\" after \"%s\": %d, state %d", rows[i].line, ways[in], (int)code, p.s.state);
+				fail_msg("\"%s\" after \"%s\": %d, state %d", rows[i].line,
+					ways[in], (int)code, p.s.state);
 			assert_int_equal(p.closed, p.s.state == SMTP_SERVER_CLOSED);
 			/* Content that began comes to an end whatever happens.  */
-			if (p.closed && in == IN_BDAT) assert_true(str_contains(buf_str(&p.events), STR("ABANDON\nCLOSE")));
+			if (p.closed && in == IN_BDAT)
+				assert_true(
+					str_contains(buf_str(&p.events), STR("ABANDON\nCLOSE")));
 			play_end(&p);
 		}
 	}
@@ -473,7 +568,8 @@ static void test_shut(void **state)
 	assert_int_equal(smtp_server_output(&p.s).len, 0);
 	smtp_server_answer(&p.s, SMTP_REPLY(250, 0, 0, 0, "ID"));
 	play_events(&p);
-	assert_str(buf_str(&p.out), "250 2.0.0 Ok: queued as ID\r\n421 4.3.2 mx.example.com shutting down\r\n");
+	assert_str(buf_str(&p.out),
+		"250 2.0.0 Ok: queued as ID\r\n421 4.3.2 mx.example.com shutting down\r\n");
 	assert_true(p.closed);
 	play_end(&p);
 
@@ -515,9 +611,11 @@ static void test_greeting(void **state)
 {
 	(void)state;
 	struct play p;
-	const struct smtp_reply busy = SMTP_REPLY(421, 4, 7, 0, "mx.example.com too many connections");
+	const struct smtp_reply busy =
+		SMTP_REPLY(421, 4, 7, 0, "mx.example.com too many connections");
 	play_begin(&p, &play_plain);
-	assert_int_equal(smtp_server_feed(&p.s, 0, STR("EHLO x\r\n")), 0); /* too early: later, then */
+	assert_int_equal(
+		smtp_server_feed(&p.s, 0, STR("EHLO x\r\n")), 0); /* too early: later, then */
 	assert_int_equal(smtp_server_deadline(&p.s), MSEC_NEVER);
 	smtp_server_greet(&p.s, 0, &busy);
 	play_events(&p);
@@ -539,7 +637,9 @@ static void test_idle_is_small(void **state)
 	(void)state;
 	struct play p;
 	assert_true(sizeof(struct smtp_server) <= 320);
-	play_run(&play_plain, STR(E FRAME "DATA\r\nx\r\n.\r\nRSET\r\n" FRAME "RSET\r\nFOO\r\nBDAT 1\r\nx"), 0, &p);
+	play_run(&play_plain,
+		STR(E FRAME "DATA\r\nx\r\n.\r\nRSET\r\n" FRAME "RSET\r\nFOO\r\nBDAT 1\r\nx"), 0,
+		&p);
 	assert_int_equal(p.s.out.cap + p.s.line.cap + p.s.late.cap, 0);
 	assert_int_equal(p.s.helo.cap, 64);
 	play_end(&p);
@@ -602,6 +702,7 @@ int main(void)
 		cmocka_unit_test(test_recipients_max),
 		cmocka_unit_test(test_starttls),
 		cmocka_unit_test(test_injected_behind_starttls),
+		cmocka_unit_test(test_silent_while_tls_begins),
 		cmocka_unit_test(test_tls_required),
 		cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_auth_lines),

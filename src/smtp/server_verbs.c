@@ -1,12 +1,6 @@
 #include "smtp/extension.h"
 #include "smtp/server_private.h"
 
-struct command {
-	struct str line;
-	struct str args;                  /* behind the verb */
-	const struct smtp_reply *refusal; /* only with VERB_CHUNK: it is out of order */
-};
-
 enum {
 	VERB_CLEAR = 1,  /* goes before TLS where that is required (RFC 3207 4) */
 	VERB_ALONE = 2,  /* takes no argument */
@@ -19,37 +13,23 @@ struct verb {
 	struct str name;
 	struct str syntax;
 	unsigned flags;
-	void (*run)(struct smtp_server *s, const struct command *c);
+	void (*run)(struct smtp_server *s, const struct smtp_server_command *c);
 	const struct smtp_reply *refuse[SMTP_SERVER_STATES];
 };
-
-/* As SMTP_REPLY, for objects that stay.  */
-#define REPLY(c, x, y, z, literal)                                                                 \
-	{                                                                                          \
-		.code = (c), .enhanced = {(x), (y), (z)}, .text = STR(literal)                     \
-	}
 
 static const struct smtp_reply helo_first = REPLY(503, 5, 5, 1, "Error: send HELO/EHLO first");
 static const struct smtp_reply nested = REPLY(503, 5, 5, 1, "Error: nested MAIL command");
 static const struct smtp_reply need_mail = REPLY(503, 5, 5, 1, "Error: need mail command");
 static const struct smtp_reply need_rcpt = REPLY(503, 5, 5, 1, "Error: need RCPT command");
-static const struct smtp_reply no_recipients = REPLY(554, 5, 5, 1, "Error: no valid recipients");
+const struct smtp_reply smtp_server_no_recipients =
+	REPLY(554, 5, 5, 1, "Error: no valid recipients");
 static const struct smtp_reply rcpt_after_bdat = REPLY(503, 5, 5, 1, "Error: RCPT after BDAT");
 static const struct smtp_reply data_after_bdat = REPLY(503, 5, 5, 1, "Error: DATA after BDAT");
-static const struct smtp_reply in_transaction = REPLY(503, 5, 5, 1, "Error: MAIL transaction in progress");
-static const struct smtp_reply tls_first = REPLY(530, 5, 7, 0, "Must issue a STARTTLS command first");
+static const struct smtp_reply in_transaction =
+	REPLY(503, 5, 5, 1, "Error: MAIL transaction in progress");
+static const struct smtp_reply tls_first =
+	REPLY(530, 5, 7, 0, "Must issue a STARTTLS command first");
 static const struct smtp_reply ok = REPLY(250, 2, 0, 0, "Ok");
-
-static void refuse(struct smtp_server *s, struct smtp_refusal refusal)
-{
-	struct buf text;
-	buf_init(&text, 1024);
-	buf_add(&text, refusal.text);
-	buf_add(&text, str_head(refusal.detail, 256));
-	smtp_server_blame(s, (struct smtp_reply){.code = refusal.code, .enhanced = refusal.enhanced,
-	                                         .text = buf_str(&text)});
-	buf_release(&text);
-}
 
 /* ---- The session ---- */
 
@@ -70,18 +50,18 @@ static void greet_back(struct smtp_server *s)
 	smtp_server_add_words(s, &text, words.len ? words : s->config->hostname, STR_NONE);
 	if (s->esmtp) {
 		struct smtp_terms terms = smtp_server_terms(s);
-		msec now = s->deadline == MSEC_NEVER ? 0 : s->deadline - s->config->timeout;
-		smtp_extension_offer(&text, &terms, now + s->config->wall_ahead);
+		smtp_extension_offer(&text, &terms, smtp_server_wall(s));
 	}
 	smtp_server_say(s, (struct smtp_reply){.code = 250, .text = buf_str(&text)});
 	buf_release(&text);
 }
 
-static void hello(struct smtp_server *s, const struct command *c, bool esmtp)
+static void hello(struct smtp_server *s, const struct smtp_server_command *c, bool esmtp)
 {
 	if (c->args.len == 0) {
-		smtp_server_blame(s, esmtp ? SMTP_REPLY(501, 0, 0, 0, "Syntax: EHLO hostname")
-		                           : SMTP_REPLY(501, 0, 0, 0, "Syntax: HELO hostname"));
+		smtp_server_blame(s,
+			esmtp ? SMTP_REPLY(501, 0, 0, 0, "Syntax: EHLO hostname")
+			      : SMTP_REPLY(501, 0, 0, 0, "Syntax: HELO hostname"));
 		return;
 	}
 	smtp_server_forget(s);
@@ -92,10 +72,10 @@ static void hello(struct smtp_server *s, const struct command *c, bool esmtp)
 	greet_back(s);
 }
 
-static void helo(struct smtp_server *s, const struct command *c) { hello(s, c, false); }
-static void ehlo(struct smtp_server *s, const struct command *c) { hello(s, c, true); }
+static void helo(struct smtp_server *s, const struct smtp_server_command *c) { hello(s, c, false); }
+static void ehlo(struct smtp_server *s, const struct smtp_server_command *c) { hello(s, c, true); }
 
-static void rset(struct smtp_server *s, const struct command *c)
+static void rset(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	(void)c;
 	bool fresh = s->state == SMTP_SERVER_FRESH;
@@ -104,39 +84,42 @@ static void rset(struct smtp_server *s, const struct command *c)
 	smtp_server_say(s, ok);
 }
 
-static void noop(struct smtp_server *s, const struct command *c)
+static void noop(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	(void)c;
 	smtp_server_say(s, ok);
 }
 
-static void quit(struct smtp_server *s, const struct command *c)
+static void quit(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	(void)c;
 	struct str words = s->config->words.quit;
 	struct buf text;
 	buf_init(&text, 1024);
 	smtp_server_add_words(s, &text, words.len ? words : STR("Bye"), STR_NONE);
-	smtp_server_say(s, (struct smtp_reply){.code = 221, .enhanced = {2, 0, 0}, .text = buf_str(&text)});
+	smtp_server_say(
+		s, (struct smtp_reply){.code = 221, .enhanced = {2, 0, 0}, .text = buf_str(&text)});
 	buf_release(&text);
 	smtp_server_close(s, SMTP_CLOSE_QUIT);
 }
 
 /* A browser, or a web page that has one speak to us: nothing of what follows is to be read as mail.  */
-static void foreign(struct smtp_server *s, const struct command *c)
+static void foreign(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	(void)c;
 	smtp_server_say(s, SMTP_REPLY(221, 2, 7, 0, "Error: I can break rules, too. Goodbye."));
 	smtp_server_close(s, SMTP_CLOSE_PROTOCOL);
 }
 
-static void starttls(struct smtp_server *s, const struct command *c)
+static void starttls(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	(void)c;
-	if (s->secured) smtp_server_blame(s, SMTP_REPLY(554, 5, 5, 1, "Error: TLS already active"));
+	if (s->secured)
+		smtp_server_blame(s, SMTP_REPLY(554, 5, 5, 1, "Error: TLS already active"));
 	else if (!s->config->offer_starttls)
 		smtp_server_blame(s, SMTP_REPLY(502, 5, 5, 1, "Error: command not implemented"));
-	else smtp_server_ask(s, SMTP_EVENT_STARTTLS, STR_NONE);
+	else
+		smtp_server_ask(s, SMTP_EVENT_STARTTLS, STR_NONE);
 }
 
 /* Capital letters for the mechanism in the line that was kept.  */
@@ -150,7 +133,7 @@ static void raise_mechanism(struct smtp_server *s)
 		if (ascii_alpha(at[i])) at[i] &= (char)~0x20;
 }
 
-static void auth(struct smtp_server *s, const struct command *c)
+static void auth(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	struct smtp_terms terms = smtp_server_terms(s);
 	struct str offered = smtp_extension_mechanisms(&terms), later = s->config->auth_tls;
@@ -165,10 +148,12 @@ static void auth(struct smtp_server *s, const struct command *c)
 		smtp_server_ask(s, SMTP_EVENT_AUTH, c->line);
 		if (s->awaited) raise_mechanism(s);
 	} else if (!s->secured && smtp_extension_listed(later, mechanism))
-		smtp_server_blame(s, SMTP_REPLY(538, 5, 7, 11,
-		                                "Encryption required for requested authentication mechanism"));
+		smtp_server_blame(s,
+			SMTP_REPLY(538, 5, 7, 11,
+				"Encryption required for requested authentication mechanism"));
 	else
-		smtp_server_blame(s, SMTP_REPLY(504, 5, 5, 4, "Error: unrecognized authentication mechanism"));
+		smtp_server_blame(s,
+			SMTP_REPLY(504, 5, 5, 4, "Error: unrecognized authentication mechanism"));
 }
 
 void smtp_server_auth_line(struct smtp_server *s, struct str line)
@@ -182,104 +167,26 @@ void smtp_server_auth_line(struct smtp_server *s, struct str line)
 	smtp_server_blame(s, SMTP_REPLY(501, 5, 7, 0, "Authentication aborted"));
 }
 
-/* ---- A transaction ---- */
-
-static bool hold_fits(const struct smtp_server *s, const struct smtp_event *e)
-{
-	msec max = s->config->hold_max, now = s->deadline == MSEC_NEVER ? 0 : s->deadline - s->config->timeout;
-	return e->hold_for <= max && e->hold_until <= now + s->config->wall_ahead + max;
-}
-
-static void mail(struct smtp_server *s, const struct command *c)
-{
-	struct smtp_terms terms = smtp_server_terms(s);
-	struct smtp_event e;
-	struct smtp_refusal refusal;
-	uint64_t max = s->config->message_max;
-	if (s->config->submission && !s->authenticated)
-		smtp_server_blame(s, SMTP_REPLY(530, 5, 7, 0, "Authentication required"));
-	else if (!smtp_command_mail(c->args, &terms, &e, &refusal)) refuse(s, refusal);
-	else if (max && e.size > max)
-		smtp_server_say(s, SMTP_REPLY(552, 5, 3, 4, "Message size exceeds fixed limit"));
-	else if (!hold_fits(s, &e))
-		smtp_server_say(s, SMTP_REPLY(501, 5, 5, 4, "Error: too far in the future"));
-	else {
-		s->flags = e.flags;
-		smtp_server_ask(s, SMTP_EVENT_MAIL, c->line);
-	}
-}
-
-static void rcpt(struct smtp_server *s, const struct command *c)
-{
-	struct smtp_terms terms = smtp_server_terms(s);
-	struct smtp_event e;
-	struct smtp_refusal refusal;
-	uint32_t max = s->config->recipients_max;
-	if (!smtp_command_rcpt(c->args, &terms, &e, &refusal)) refuse(s, refusal);
-	else if (max && s->recipients >= max)
-		smtp_server_say(s, SMTP_REPLY(452, 4, 5, 3, "Error: too many recipients"));
-	else smtp_server_ask(s, SMTP_EVENT_RCPT, c->line);
-}
-
-static void begin_body(struct smtp_server *s, bool raw)
-{
-	body_decoder_init(&s->body, s->config->normalize, s->config->data_end);
-	s->body.raw = raw;
-}
-
-static void data(struct smtp_server *s, const struct command *c)
-{
-	(void)c;
-	if (s->flags & ENVELOPE_BINARY) {
-		smtp_server_blame(s, SMTP_REPLY(503, 5, 5, 1, "Error: BINARYMIME needs BDAT"));
-		return;
-	}
-	begin_body(s, false);
-	smtp_server_ask(s, SMTP_EVENT_DATA, STR_NONE);
-}
-
-static void bdat(struct smtp_server *s, const struct command *c)
-{
-	bool last, first = s->state == SMTP_SERVER_RCPT;
-	if (!smtp_command_bdat(c->args, &s->chunk_size, &last)) {
-		/* Nobody knows how many octets follow, and none of them may be read as a command.  */
-		smtp_server_say(s, SMTP_REPLY(521, 5, 5, 4, "Syntax: BDAT count [LAST]"));
-		smtp_server_close(s, SMTP_CLOSE_PROTOCOL);
-		return;
-	}
-	s->chunk_left = s->chunk_size;
-	if (c->refusal || s->dead) {
-		static const struct smtp_reply dead = REPLY(503, 5, 5, 1, "Error: need RSET after a failed BDAT");
-		s->errors += c->refusal != &no_recipients;
-		smtp_server_skip_chunk(s, s->state, c->refusal ? *c->refusal : dead);
-		return;
-	}
-	s->last = last;
-	if (first) begin_body(s, true);
-	if (!smtp_server_chunk_fits(s))
-		smtp_server_refuse_chunk(s, SMTP_REPLY(552, 5, 3, 4, "Message size exceeds fixed limit"));
-	else if (first) smtp_server_ask(s, SMTP_EVENT_DATA, STR_NONE);
-	else smtp_server_begin_chunk(s);
-}
-
 /* ---- Questions ---- */
 
-static void vrfy(struct smtp_server *s, const struct command *c)
+static void vrfy(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	struct address a;
 	struct smtp_refusal refusal;
 	if (smtp_command_vrfy(c->args, &a, &refusal))
-		smtp_server_say(s, (struct smtp_reply){.code = 252, .enhanced = {2, 0, 0}, .text = a.text});
-	else refuse(s, refusal);
+		smtp_server_say(
+			s, (struct smtp_reply){.code = 252, .enhanced = {2, 0, 0}, .text = a.text});
+	else
+		smtp_server_refuse(s, refusal);
 }
 
-static void expn(struct smtp_server *s, const struct command *c)
+static void expn(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	(void)c;
 	smtp_server_blame(s, SMTP_REPLY(502, 5, 5, 1, "Error: command not implemented"));
 }
 
-static void help(struct smtp_server *s, const struct command *c);
+static void help(struct smtp_server *s, const struct smtp_server_command *c);
 
 /* ---- The table ---- */
 
@@ -290,15 +197,32 @@ static void help(struct smtp_server *s, const struct command *c);
 #define BDAT SMTP_SERVER_BDAT
 
 static const struct verb verbs[] = {
-	{.name = STR("MAIL"), .syntax = STR("MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME] ..."), .run = mail,
-	 .refuse = {[FRESH] = &helo_first, [MAIL] = &nested, [RCPT] = &nested, [BDAT] = &nested}},
-	{.name = STR("RCPT"), .syntax = STR("RCPT TO:<address> [NOTIFY=...] [ORCPT=...]"), .run = rcpt,
-	 .refuse = {[FRESH] = &helo_first, [READY] = &need_mail, [BDAT] = &rcpt_after_bdat}},
-	{.name = STR("DATA"), .syntax = STR("DATA"), .flags = VERB_ALONE, .run = data,
-	 .refuse = {[FRESH] = &helo_first, [READY] = &need_rcpt, [MAIL] = &no_recipients,
-	            [BDAT] = &data_after_bdat}},
-	{.name = STR("BDAT"), .syntax = STR("BDAT count [LAST]"), .flags = VERB_CHUNK, .run = bdat,
-	 .refuse = {[FRESH] = &helo_first, [READY] = &need_rcpt, [MAIL] = &no_recipients}},
+	{.name = STR("MAIL"),
+		.syntax = STR("MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME] ..."),
+		.run = smtp_server_mail,
+		.refuse = {[FRESH] = &helo_first,
+			[MAIL] = &nested,
+			[RCPT] = &nested,
+			[BDAT] = &nested}},
+	{.name = STR("RCPT"),
+		.syntax = STR("RCPT TO:<address> [NOTIFY=...] [ORCPT=...]"),
+		.run = smtp_server_rcpt,
+		.refuse = {[FRESH] = &helo_first, [READY] = &need_mail, [BDAT] = &rcpt_after_bdat}},
+	{.name = STR("DATA"),
+		.syntax = STR("DATA"),
+		.flags = VERB_ALONE,
+		.run = smtp_server_data,
+		.refuse = {[FRESH] = &helo_first,
+			[READY] = &need_rcpt,
+			[MAIL] = &smtp_server_no_recipients,
+			[BDAT] = &data_after_bdat}},
+	{.name = STR("BDAT"),
+		.syntax = STR("BDAT count [LAST]"),
+		.flags = VERB_CHUNK,
+		.run = smtp_server_bdat,
+		.refuse = {[FRESH] = &helo_first,
+			[READY] = &need_rcpt,
+			[MAIL] = &smtp_server_no_recipients}},
 	{.name = STR("HELO"), .syntax = STR("HELO hostname"), .flags = VERB_CLEAR, .run = helo},
 	{.name = STR("EHLO"), .syntax = STR("EHLO hostname"), .flags = VERB_CLEAR, .run = ehlo},
 	{.name = STR("RSET"), .syntax = STR("RSET"), .flags = VERB_CLEAR | VERB_ALONE, .run = rset},
@@ -306,12 +230,21 @@ static const struct verb verbs[] = {
 	{.name = STR("VRFY"), .syntax = STR("VRFY address"), .run = vrfy},
 	{.name = STR("EXPN"), .syntax = STR("EXPN list"), .run = expn},
 	{.name = STR("HELP"), .syntax = STR("HELP [command]"), .flags = VERB_CLEAR, .run = help},
-	{.name = STR("STARTTLS"), .syntax = STR("STARTTLS"), .flags = VERB_CLEAR | VERB_ALONE, .run = starttls,
-	 .refuse = {[FRESH] = &helo_first, [MAIL] = &in_transaction, [RCPT] = &in_transaction,
-	            [BDAT] = &in_transaction}},
-	{.name = STR("AUTH"), .syntax = STR("AUTH mechanism [initial-response]"), .run = auth,
-	 .refuse = {[FRESH] = &helo_first, [MAIL] = &in_transaction, [RCPT] = &in_transaction,
-	            [BDAT] = &in_transaction}},
+	{.name = STR("STARTTLS"),
+		.syntax = STR("STARTTLS"),
+		.flags = VERB_CLEAR | VERB_ALONE,
+		.run = starttls,
+		.refuse = {[FRESH] = &helo_first,
+			[MAIL] = &in_transaction,
+			[RCPT] = &in_transaction,
+			[BDAT] = &in_transaction}},
+	{.name = STR("AUTH"),
+		.syntax = STR("AUTH mechanism [initial-response]"),
+		.run = auth,
+		.refuse = {[FRESH] = &helo_first,
+			[MAIL] = &in_transaction,
+			[RCPT] = &in_transaction,
+			[BDAT] = &in_transaction}},
 	{.name = STR("QUIT"), .syntax = STR("QUIT"), .flags = VERB_CLEAR, .run = quit},
 	{.name = STR("GET"), .flags = VERB_CLEAR | VERB_HIDDEN, .run = foreign},
 	{.name = STR("POST"), .flags = VERB_CLEAR | VERB_HIDDEN, .run = foreign},
@@ -331,7 +264,7 @@ static const struct verb *find_verb(struct str name)
 	return NULL;
 }
 
-static void help(struct smtp_server *s, const struct command *c)
+static void help(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	const struct verb *verb = find_verb(c->args);
 	struct buf text;
@@ -348,13 +281,15 @@ static void help(struct smtp_server *s, const struct command *c)
 		}
 		buf_add(&text, STR("\nHELP and a command shows how it is written (RFC 5321)"));
 	}
-	smtp_server_say(s, (struct smtp_reply){.code = 214, .enhanced = {2, 0, 0}, .text = buf_str(&text)});
+	smtp_server_say(
+		s, (struct smtp_reply){.code = 214, .enhanced = {2, 0, 0}, .text = buf_str(&text)});
 	buf_release(&text);
 }
 
 static const struct smtp_reply *out_of_order(const struct smtp_server *s, const struct verb *verb)
 {
-	if (s->config->tls_required && !s->secured && !(verb->flags & VERB_CLEAR)) return &tls_first;
+	if (s->config->tls_required && !s->secured && !(verb->flags & VERB_CLEAR))
+		return &tls_first;
 	return verb->refuse[s->state];
 }
 
@@ -369,13 +304,16 @@ static bool printable(struct str line)
 
 static void syntax_error(struct smtp_server *s, const struct verb *verb)
 {
-	refuse(s, (struct smtp_refusal){.code = 501, .enhanced = {5, 5, 4}, .text = STR("Syntax: "),
-	                                .detail = verb->syntax});
+	smtp_server_refuse(s,
+		(struct smtp_refusal){.code = 501,
+			.enhanced = {5, 5, 4},
+			.text = STR("Syntax: "),
+			.detail = verb->syntax});
 }
 
-void smtp_server_command(struct smtp_server *s, struct str line)
+void smtp_server_run(struct smtp_server *s, struct str line)
 {
-	struct command c = {.line = line, .args = str_trim(line)};
+	struct smtp_server_command c = {.line = line, .args = str_trim(line)};
 	struct str word = smtp_command_word(&c.args);
 	const struct verb *verb = find_verb(word);
 	if (word.len == 0 || !printable(line)) {
@@ -388,31 +326,13 @@ void smtp_server_command(struct smtp_server *s, struct str line)
 	}
 	c.refusal = out_of_order(s, verb);
 	if (!c.refusal || verb->flags & VERB_CHUNK) {
-		if (verb->flags & VERB_ALONE && c.args.len) syntax_error(s, verb);
-		else verb->run(s, &c);
-	} else if (c.refusal == &no_recipients) {
+		if (verb->flags & VERB_ALONE && c.args.len)
+			syntax_error(s, verb);
+		else
+			verb->run(s, &c);
+	} else if (c.refusal == &smtp_server_no_recipients) {
 		smtp_server_say(s, *c.refusal); /* what a client that sends ahead cannot know */
 	} else {
 		smtp_server_blame(s, *c.refusal);
 	}
-}
-
-/* What was parsed when the line came in is parsed again when the driver asks, which is cheaper than to
- * keep it.  */
-void smtp_server_parse_asked(struct smtp_server *s, enum smtp_event_type type, struct smtp_event *ret_event)
-{
-	struct smtp_terms terms = smtp_server_terms(s);
-	struct smtp_refusal refusal;
-	struct str line = str_trim(buf_str(&s->line));
-	if (type == SMTP_EVENT_AUTH && s->state == SMTP_SERVER_AUTH) {
-		ret_event->response = line;
-		return;
-	}
-	smtp_command_word(&line);
-	if (type == SMTP_EVENT_MAIL) ASSERT(smtp_command_mail(line, &terms, ret_event, &refusal));
-	if (type == SMTP_EVENT_RCPT) ASSERT(smtp_command_rcpt(line, &terms, ret_event, &refusal));
-	if (type != SMTP_EVENT_AUTH) return;
-	ret_event->mechanism = smtp_command_word(&line);
-	ret_event->has_initial = line.len > 0;
-	ret_event->response = str_eq(line, STR("=")) ? STR("") : line;
 }

@@ -84,7 +84,6 @@ void chunks_release(struct spool *s, const struct disk_chunk *chunks, uint32_t c
 void message_hold(struct spool *s, const struct spool_message *m)
 {
 	hold(s, m->segment, 1, size_of_class(m->size_class));
-	if (m->state_segment) hold(s, m->state_segment, 0, SPOOL_STATE_OCTETS);
 	if (!(m->flags & SPOOL_MESSAGE_CHUNKED)) return;
 	const struct chunked *one = &s->chunked.all[m->offset];
 	for (uint32_t i = 0; i < one->count; i++) hold(s, one->refs[i].segment, one->refs[i].count, one->refs[i].octets);

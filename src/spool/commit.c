@@ -114,19 +114,15 @@ static bool add_lead(struct spool *s, struct batch *b)
 	return true;
 }
 
-static uint32_t here(const struct batch *b) { return (uint32_t)(record_round(b->position) / RECORD_ALIGN); }
+uint32_t commit_here(const struct batch *b) { return (uint32_t)(record_round(b->position) / RECORD_ALIGN); }
 
 static bool add_chunk(struct spool *s, struct batch *b, struct chunk_item *item)
 {
 	if (!commit_fits(s, sizeof(item->head) + item->data.len, sizeof(struct disk_entry) + sizeof(struct disk_entry_chunk)))
 		return false;
-	struct disk_chunk placed = {.place = {b->segment->number, here(b), b->segment->generation},
+	struct disk_chunk placed = {.place = {b->segment->number, commit_here(b), b->segment->generation},
 		.length = (uint32_t)item->data.len, .part = item->nth};
-	struct disk_entry entry = {.type = RECORD_CHUNK, .offset = placed.place.offset, .id = item->head.id};
-	struct disk_entry_chunk more = {.length = placed.length, .part = placed.part};
-	summary_begin(&s->summary, &entry);
-	summary_put(&s->summary, &more, sizeof(more));
-	summary_end(&s->summary);
+	summary_chunk(&s->summary, item->head.id, &placed);
 	if (item->writer) {
 		memcpy(item->writer->chunks.ptr + (size_t)item->nth * sizeof(placed), &placed, sizeof(placed));
 		item->writer->unplaced--;
@@ -150,14 +146,12 @@ static void add_chunks(struct spool *s, struct batch *b)
 static void add_accept_entry(struct spool *s, struct batch *b, const struct spool_writer *w, size_t length)
 {
 	const struct envelope *e = w->envelope;
-	struct disk_entry entry = {.type = RECORD_ACCEPT, .count = (uint16_t)e->recipient_count,
-		.offset = here(b), .id = w->id};
-	struct disk_entry_accept accept = {.tag = w->tag, .length = (uint32_t)length,
+	struct summary_accept accept = {.id = w->id, .offset = commit_here(b), .tag = w->tag, .length = (uint32_t)length,
+		.recipients = (uint16_t)e->recipient_count,
 		.chunks = (uint32_t)(w->chunks.len / sizeof(struct disk_chunk))};
 	uint32_t due = (uint32_t)((e->hold_until ? e->hold_until : spool_created(w->id)) / 1000);
 	char octets[ADDRESS_ROOM];
-	summary_begin(&s->summary, &entry);
-	summary_put(&s->summary, &accept, sizeof(accept));
+	summary_accept(&s->summary, &accept);
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		struct disk_entry_recipient r = {.due = due, .state = RECIPIENT_DUE};
 		summary_recipient(&s->summary, domain_of(e->recipients[i].address, octets), &r);
@@ -173,7 +167,7 @@ static bool add_accept(struct spool *s, struct batch *b, struct spool_writer *w)
 	uint64_t summary = 48 + w->envelope->recipient_count * (sizeof(struct disk_entry_recipient) + ADDRESS_ROOM) + w->chunks.len;
 	if (!commit_fits(s, length, summary)) return false;
 	add_accept_entry(s, b, w, length);
-	w->offset = here(b);
+	w->offset = commit_here(b);
 	struct iovec rest[2];
 	int count = 0;
 	if (w->chunks.len) rest[count++] = (struct iovec){w->chunks.ptr, w->chunks.len};
@@ -285,7 +279,7 @@ static bool open_segment(struct spool *s)
 	io_random(s->io, &g->salt, sizeof(g->salt));
 	if (g->salt >> 32 == 0) g->salt |= 1ull << 63; /* zeros are no mark */
 	g->end = g->rest_until = 0;
-	g->broken = g->indexed = false;
+	g->broken = g->indexed = g->stale = g->emptied = false;
 	summary_init(&s->summary, s->seed);
 	s->summary.last_id = s->last_id;
 	s->open = g;
@@ -352,7 +346,10 @@ static bool compose(struct spool *s)
 static void refuse_too_large(struct spool *s)
 {
 	struct list *node = list_pop(&s->ready);
-	if (node) writer_finish(CONTAINER_OF(node, struct spool_writer, link), -EFBIG);
+	if (node)
+		writer_finish(CONTAINER_OF(node, struct spool_writer, link), -EFBIG);
+	else
+		compact_refused(s);
 }
 
 static void commit_start(struct spool *s)
@@ -364,8 +361,8 @@ static void commit_start(struct spool *s)
 	if (!anything_ready(s) && list_empty(&s->syncs)) return;
 	if (!s->open && !open_segment(s)) return health_failed(s, -ENOSPC);
 	if (!compose(s)) {
-		bool fresh = s->open->end == 0;
-		if (!fresh) return seal(s);
+		if (compact_moved_nothing(s)) return;
+		if (s->open->end > 0) return seal(s);
 		return refuse_too_large(s);
 	}
 	s->probe = s->hurry = false;

@@ -14,11 +14,15 @@ bool compact_open(struct spool *s);
 void compact_close(struct spool *s);
 /* Something has changed: free what can be freed, go on with what is being moved.  */
 void compact_look(struct spool *s);
-/* A done record is placed in g: its message may have copies where it is being moved from and to.  */
+/* Done records may be placed in g: their messages may have copies where they were moved from.  */
 void compact_need(const struct spool *s, struct segment *g);
 /* Copies wait for a batch; place them; tell how it went.  */
 bool compact_ready(const struct spool *s);
 void compact_add(struct spool *s, struct batch *b);
+/* Nothing that waited to be placed was alive any more: true, and it goes on without a batch.  */
+bool compact_moved_nothing(struct spool *s);
+/* What waits to be placed does not even fit into an empty segment.  */
+void compact_refused(struct spool *s);
 void compact_failed(struct spool *s);
 void compact_synced(struct spool *s);
 /* Assert what must hold of a move under way.  */

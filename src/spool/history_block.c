@@ -24,8 +24,11 @@ enum { OUTCOME_REMOTE = 0x10, OUTCOME_DOUBTFUL = 0x20, OUTCOME_CLASS = 0x0f };
 
 static void add_number(struct buf *out, uint64_t v)
 {
-	for (; v > 127; v >>= 7) buf_add_u8(out, (uint8_t)(v | 128));
-	buf_add_u8(out, (uint8_t)v);
+	char octets[10];
+	size_t len = 0;
+	for (; v > 127; v >>= 7) octets[len++] = (char)(v | 128);
+	octets[len++] = (char)v;
+	buf_add(out, str_of(octets, len));
 }
 
 static bool take_number(struct str *s, uint64_t *ret_v)

@@ -173,7 +173,7 @@ static inline struct segment *spool_segment(const struct spool *s, uint32_t numb
 bool chunked_add(struct spool *s, const struct disk_chunk *chunks, uint32_t count, uint32_t offset, uint32_t *ret_place);
 void chunked_remove(struct spool *s, uint32_t place);
 uint32_t message_offset(const struct spool *s, const struct spool_message *m);
-/* Hold, or let go, what a message keeps alive.  */
+/* Hold what a message keeps alive, but for its state; or let go all of it.  */
 void message_hold(struct spool *s, const struct spool_message *m);
 void message_release(struct spool *s, uint32_t segment, uint8_t class, uint32_t state_segment, uint32_t chunks);
 void chunks_hold(struct spool *s, const struct disk_chunk *chunks, uint32_t count);
@@ -196,6 +196,7 @@ void state_done(struct spool *s, uint64_t id, const struct disk_place *accept);
 void state_freed(struct spool *s, const struct segment *freed);
 /* A message's whole state in one record that supersedes all before it; outcomes: encoded, one each, may be empty.  */
 void state_whole(struct spool *s, slot message, const struct str *outcomes);
+uint8_t state_on_disk(const struct spool_recipient *r);
 void state_timer_fired(struct timer *timer);
 /* The last state record of a message is still in memory: as state_segment 0, state_offset this.  */
 enum { STATE_WAITING = 1 };
@@ -212,6 +213,8 @@ void commit_hook(struct io_hook *hook);
 void commit_now(struct spool *s);    /* blocking: until nothing waits or the disk refuses */
 bool commit_fits(const struct spool *s, uint64_t octets, uint64_t summary_octets);
 void commit_add(struct batch *b, struct disk_record *head, size_t head_octets, const struct iovec *rest, int count);
+/* Where the next record will be, / 8.  */
+uint32_t commit_here(const struct batch *b);
 /* Octets as they are: records that lie back to back, at the next multiple of 8.  */
 void commit_add_raw(struct batch *b, const void *octets, size_t len);
 

@@ -52,8 +52,12 @@ void move_prepare(struct move *v)
 {
 	for (uint32_t i = 0; i < v->count; i++) {
 		struct move_item *item = &v->items[i];
-		if (!is_alive(v, item)) item->phase = MOVE_OVER;
-		if (item->phase == MOVE_WAITS || item->phase == MOVE_AGAIN) snapshot(v, item);
+		const struct spool_message *m = spool_message(&v->spool->index, item->message);
+		if (!is_alive(v, item))
+			item->phase = MOVE_OVER;
+		else if (item->phase == MOVE_AGAIN && is_settled(v->spool, m))
+			item->phase = MOVE_WAITS;
+		if (item->phase == MOVE_WAITS) snapshot(v, item);
 	}
 }
 
@@ -71,12 +75,14 @@ static void keep_outcomes(struct move_item *item, struct str recipients)
 
 static void read_chain(struct move *v, struct move_item *item)
 {
-	struct chain chain = {.spool = v->spool, .id = item->id, .number = item->state_number,
-		.offset = item->state_offset, .accept_generation = item->accept_generation,
-		.accept_offset = item->accept_offset};
+	struct chain chain;
 	struct str recipients;
 	uint32_t segment;
-	chain_begin(&chain);
+	chain_init(&chain, v->spool, item->id);
+	chain.number = item->state_number;
+	chain.offset = item->state_offset;
+	chain.accept_generation = item->accept_generation;
+	chain.accept_offset = item->accept_offset;
 	while (chain_next(&chain, &recipients, &segment)) {
 		if (segment == v->victim->number) item->touched = true;
 		keep_outcomes(item, recipients);
@@ -123,9 +129,11 @@ static int read_chunk(struct move *v, struct move_item *item, uint32_t nth)
 static int read_chunks(struct move *v, struct move_item *item)
 {
 	uint32_t count = (uint32_t)(item->list.len / sizeof(struct disk_chunk));
-	for (uint32_t i = 0; i < count && item->chunk_count < MOVE_CHUNKS; i++) {
+	uint64_t octets = 0, most = v->spool->segment_size / 4;
+	for (uint32_t i = 0; i < count && item->chunk_count < MOVE_CHUNKS && octets < most; i++) {
 		const struct disk_place *place = &listed(item, i)->place;
 		if (place->number != v->victim->number || place->generation != v->victim->generation) continue;
+		octets += listed(item, i)->length;
 		int error = read_chunk(v, item, i);
 		if (error) return error;
 	}
@@ -165,7 +173,7 @@ static void read_item(struct move *v, struct move_item *item)
 void move_read(struct move *v)
 {
 	for (uint32_t i = 0; i < v->count; i++)
-		if (v->items[i].phase == MOVE_WAITS || v->items[i].phase == MOVE_AGAIN) read_item(v, &v->items[i]);
+		if (v->items[i].phase == MOVE_WAITS) read_item(v, &v->items[i]);
 }
 
 /* ---- placing ---- */
@@ -190,7 +198,7 @@ static bool place_chunk(struct move *v, struct batch *b, struct move_item *item,
 	if (!commit_fits(s, c->data.len, sizeof(struct disk_entry) + sizeof(struct disk_entry_chunk))) return false;
 	c->placed = *listed(item, c->nth);
 	c->placed.place = (struct disk_place){b->segment->number, commit_here(b), b->segment->generation};
-	commit_summarize_chunk(s, item->id, &c->placed);
+	summary_chunk(&s->summary, item->id, &c->placed);
 	struct iovec body = {c->data.ptr + sizeof(c->head), length};
 	commit_add(b, &c->head, sizeof(c->head), &body, 1);
 	return true;
@@ -200,6 +208,8 @@ static bool place_chunk(struct move *v, struct batch *b, struct move_item *item,
 static bool place_chunks(struct move *v, struct batch *b, struct move_item *item)
 {
 	uint64_t octets = 0;
+	if (b->iov_count + 3 * (int)item->chunk_count > SPOOL_BATCH_IOV - 4) return false;
+	if (b->part_count + (int)item->chunk_count > SPOOL_BATCH_PARTS - 4) return false;
 	for (uint32_t i = 0; i < item->chunk_count; i++) octets += record_round(item->chunks[i].data.len);
 	if (!commit_fits(v->spool, octets, item->chunk_count * 2 * sizeof(struct disk_entry))) return false;
 	for (uint32_t i = 0; i < item->chunk_count; i++)
@@ -257,9 +267,10 @@ static bool summarize(struct move *v, const struct batch *b, const struct move_i
 	arena_init(&arena, ARENA_MAX);
 	bool ok = envelope_decode(&encoded, &arena, &e) && e.recipient_count == item->recipients;
 	if (ok) {
-		struct accept_summary to = {.id = item->id, .offset = commit_here(b), .flags = m->flags & SPOOL_MESSAGE_DELAY_TOLD,
-			.tag = m->tag, .length = item->length, .recipients = item->recipients, .chunks = buf_str(&item->list)};
-		commit_summarize_accept(s, &to);
+		struct summary_accept to = {.id = item->id, .offset = commit_here(b), .flags = m->flags & SPOOL_MESSAGE_DELAY_TOLD,
+			.tag = m->tag, .length = (uint32_t)item->length, .recipients = (uint16_t)item->recipients,
+			.chunks = (uint32_t)(item->list.len / sizeof(struct disk_chunk))};
+		summary_accept(&s->summary, &to);
 		for (slot t = m->recipients; t;) {
 			const struct spool_recipient *r = spool_recipient(&s->index, t);
 			struct disk_entry_recipient one = {.due = r->due, .state = state_on_disk(r), .attempts = r->attempts};
@@ -306,12 +317,23 @@ static void place_state(struct move *v, struct move_item *item)
 	item->phase = MOVE_OVER;
 }
 
+/* It stays where it is, and so does the segment.  */
+static void cannot_move(struct move *v, const struct move_item *item)
+{
+	struct spool_message *m = spool_message(&v->spool->index, item->message);
+	if (item->error != -EBADMSG || m->flags & SPOOL_MESSAGE_DAMAGED) return;
+	m->flags |= SPOOL_MESSAGE_DAMAGED;
+	spool_told(v->spool, "spool-message-damaged", m->segment, (uint64_t)item->accept_offset * RECORD_ALIGN,
+		"it cannot be moved: the accept record or a part is spoilt");
+}
+
 void move_place(struct move *v, struct batch *b)
 {
 	for (uint32_t i = 0; i < v->count; i++) {
 		struct move_item *item = &v->items[i];
 		if (item->phase != MOVE_READ) continue;
 		if (!is_alive(v, item) || item->error) {
+			if (is_alive(v, item)) cannot_move(v, item);
 			item->phase = MOVE_OVER;
 		} else if (!is_unchanged(v, item)) {
 			item->phase = MOVE_AGAIN;
@@ -347,24 +369,34 @@ static bool take_over_places(struct spool *s, struct spool_message *m, const str
 	return true;
 }
 
+static struct disk_place place_of(const struct spool *s, const struct spool_message *m)
+{
+	const struct segment *g = spool_segment(s, m->segment);
+	return (struct disk_place){m->segment, message_offset(s, m), g ? g->generation : 0};
+}
+
+/* The state that was read is in the accept record now; a later one stays the last.  */
+static void take_over_state(struct spool *s, struct spool_message *m, const struct move_item *item)
+{
+	if (m->state_segment != item->state_number || m->state_offset != item->state_offset) return;
+	state_count(s, m->state_segment, false);
+	m->state_segment = 0;
+	m->state_offset = 0;
+}
+
 static void take_over(struct move *v, struct move_item *item, const struct segment *target)
 {
 	struct spool *s = v->spool;
 	struct spool_message *m = spool_message(&s->index, item->message);
+	struct disk_place to = {target->number, item->offset, target->generation}, from = place_of(s, m);
 	item->phase = MOVE_OVER;
-	if (!is_alive(v, item) || !take_over_places(s, m, item)) return;
-	uint32_t state_number = m->state_segment, state_offset = m->state_offset;
+	if (!is_alive(v, item)) return state_done(s, item->id, &to);
+	if (!take_over_places(s, m, item)) return state_done(s, item->id, &to);
+	if (from.number != v->victim->number) state_done(s, item->id, &from);
 	m->segment = target->number & UINT16_MAX;
 	m->size_class = size_class(item->length) & 127u;
-	m->state_segment = 0;
 	message_hold(s, m);
-	if (is_state_of(item, state_number, state_offset)) {
-		state_count(s, state_number, false); /* it is in the accept record now */
-		m->state_offset = 0;
-	} else {
-		m->state_segment = state_number & UINT16_MAX;
-		m->state_offset = state_offset & ((1u << 25) - 1);
-	}
+	take_over_state(s, m, item);
 	v->moved++;
 	s->stats.moved_messages++;
 }

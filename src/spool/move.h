@@ -59,7 +59,8 @@ struct move {
 
 /* Add a message; false: the slice is full, or the message's state is on its way to the disk: later.  */
 bool move_add(struct move *v, enum move_kind kind, slot message);
-/* On a worker: read what the items need.  */
+/* Look where things are now; then, on a worker, read what the items need.  */
+void move_prepare(struct move *v);
 void move_read(struct move *v);
 /* Anything to be placed; place what fits; and when the batch is synced: true when the slice is over.  */
 bool move_ready(const struct move *v);

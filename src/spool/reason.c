@@ -2,12 +2,20 @@
 
 enum { GUESS = 2048, CHAIN_RECORD_MAX = 2 * SPOOL_RECORD_MAX };
 
-void chain_init(struct chain *c, struct spool *s, const struct spool_message *m)
+void chain_init(struct chain *c, struct spool *s, uint64_t id)
+{
+	*c = (struct chain){.spool = s, .id = id};
+	buf_init(&c->record, CHAIN_RECORD_MAX);
+}
+
+static void chain_of(struct chain *c, struct spool *s, const struct spool_message *m)
 {
 	const struct segment *g = spool_segment(s, m->segment);
-	*c = (struct chain){.spool = s, .id = m->id, .number = m->state_segment, .offset = m->state_offset,
-		.accept_generation = g ? g->generation : 0, .accept_offset = message_offset(s, m)};
-	buf_init(&c->record, CHAIN_RECORD_MAX);
+	chain_init(c, s, m->id);
+	c->number = m->state_segment;
+	c->offset = m->state_offset;
+	c->accept_generation = g ? g->generation : 0;
+	c->accept_offset = message_offset(s, m);
 }
 
 void chain_release(struct chain *c) { buf_release(&c->record); }
@@ -127,12 +135,12 @@ bool spool_reason(struct spool *s, slot recipient, struct arena *arena, struct o
 		|| find_in_memory(&s->batch.states, m->id, r->index, &octets, &end, &oldest))
 		return found(octets, arena, ret);
 	struct chain chain;
-	chain_init(&chain, s, m);
+	chain_of(&chain, s, m);
 	if (oldest) {
 		chain.number = oldest->resets ? 0 : oldest->prev_segment;
 		chain.offset = oldest->prev_offset;
 	}
 	bool ok = find_on_disk(&chain, r->index, arena, ret);
 	chain_release(&chain);
-	return ok || (!end && find_in_accept(s, m, r->index, arena, ret));
+	return ok || find_in_accept(s, m, r->index, arena, ret);
 }

@@ -15,7 +15,8 @@ struct chain {
 	struct buf record;
 };
 
-void chain_init(struct chain *c, struct spool *s, const struct spool_message *m);
+/* Then set where it begins, and where the accept record is.  */
+void chain_init(struct chain *c, struct spool *s, uint64_t id);
 void chain_release(struct chain *c);
 /* The next record that is on disk, newest first; its recipients, borrowed until the next call.  False at the end.
  * Reads files: on any thread, while no segment is freed.  */

@@ -159,15 +159,23 @@ static bool fill_recipients(struct restore *r, struct spool_message *m, const st
 
 static void set_stale(struct restore *r, uint32_t number) { r->stale_in[number / 64] |= 1ull << number % 64; }
 
+/* Of two copies the later counts.  The older one is voided, lest it come up when what ends the message is gone.  */
+static void supersede(struct restore *r, slot older)
+{
+	struct spool *s = r->spool;
+	const struct spool_message *m = spool_message(&s->index, older);
+	struct disk_place place = {m->segment, message_offset(s, m), spool_segment(s, m->segment)->generation};
+	set_stale(r, m->segment);
+	state_done(s, m->id, &place);
+	remove_message(s, older);
+}
+
 static bool restore_accept(struct restore *r, struct evidence *e, const struct summary_entry *x,
 	struct segment_domains *domains)
 {
 	struct spool *s = r->spool;
 	slot older = spool_find(&s->index, x->head.id);
-	if (older) {
-		set_stale(r, spool_message(&s->index, older)->segment);
-		remove_message(s, older);
-	}
+	if (older) supersede(r, older);
 	slot message = slots_take(&s->index, x->head.count);
 	if (!message) return false;
 	struct spool_message *m = spool_message(&s->index, message);
@@ -218,6 +226,15 @@ static void restore_state(struct restore *r, struct evidence *e, const struct su
 	if (m->open == 0) remove_message(s, message);
 }
 
+/* The done record voids a copy from which the message has been moved on.  */
+static bool is_copied_behind(const struct spool *s, slot message, const struct disk_place *named)
+{
+	const struct spool_message *m = spool_message(&s->index, message);
+	uint64_t generation = spool_segment(s, m->segment)->generation;
+	if (generation != named->generation) return generation > named->generation;
+	return message_offset(s, m) > named->offset;
+}
+
 static void restore_done(struct restore *r, struct evidence *e, const struct summary_entry *x)
 {
 	struct spool *s = r->spool;
@@ -225,7 +242,7 @@ static void restore_done(struct restore *r, struct evidence *e, const struct sum
 	if (accept && accept->state != SEGMENT_FREE && accept->generation == x->done.accept.generation)
 		segment_need(e->segment, accept->number);
 	slot message = spool_find(&s->index, x->head.id);
-	if (!message) return;
+	if (!message || is_copied_behind(s, message, &x->done.accept)) return;
 	segment_need(e->segment, spool_message(&s->index, message)->segment);
 	remove_message(s, message);
 }

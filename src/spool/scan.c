@@ -63,13 +63,10 @@ static bool put_accept(struct summary *to, const struct disk_record *r, struct s
 		list[i] = (struct disk_entry_recipient){.due = (uint32_t)(due / 1000), .state = RECIPIENT_DUE};
 	put_states(list, e.recipient_count, view.states);
 
-	struct disk_entry entry = entry_for(r, at);
-	entry.flags = (uint8_t)view.head.flags;
-	entry.count = view.head.recipients;
-	struct disk_entry_accept accept = {.tag = view.head.tag, .length = (uint32_t)(sizeof(*r) + r->length),
-		.chunks = view.head.chunks};
-	summary_begin(to, &entry);
-	summary_put(to, &accept, sizeof(accept));
+	struct summary_accept accept = {.id = r->id, .offset = (uint32_t)(at / RECORD_ALIGN), .tag = view.head.tag,
+		.length = (uint32_t)sizeof(*r) + r->length, .chunks = view.head.chunks, .recipients = view.head.recipients,
+		.flags = (uint8_t)view.head.flags};
+	summary_accept(to, &accept);
 	for (uint32_t i = 0; i < e.recipient_count; i++)
 		summary_recipient(to, lower_domain(e.recipients[i].address, arena), &list[i]);
 	summary_put(to, view.chunks.ptr, view.chunks.len);
@@ -112,11 +109,8 @@ static bool put_fixed(struct summary *to, const struct disk_record *r, struct st
 
 static bool put_chunk(struct summary *to, const struct disk_record *r, uint64_t at)
 {
-	struct disk_entry entry = entry_for(r, at);
-	struct disk_entry_chunk chunk = {r->length, r->part};
-	summary_begin(to, &entry);
-	summary_put(to, &chunk, sizeof(chunk));
-	summary_end(to);
+	struct disk_chunk chunk = {.place.offset = (uint32_t)(at / RECORD_ALIGN), .length = r->length, .part = r->part};
+	summary_chunk(to, r->id, &chunk);
 	return true;
 }
 
@@ -186,7 +180,6 @@ static uint64_t salvage(const struct place *p, uint64_t at, uint64_t until, uint
 	struct disk_record r;
 	struct str payload;
 	size_t size;
-	bool in_step = true;
 	*ret_count = 0;
 	while (at < until && *ret_count < most) {
 		if (read_at(p, at, until, &r, &payload, &size)) {
@@ -194,10 +187,8 @@ static uint64_t salvage(const struct place *p, uint64_t at, uint64_t until, uint
 			else lose(p->scan, at, "a record that makes no sense");
 			at += size;
 			end = at;
-			in_step = true;
 			continue;
 		}
-		if (in_step) in_step = false;
 		at += RECORD_ALIGN;
 	}
 	return end;
@@ -228,7 +219,7 @@ static void take_batch(const struct place *p, uint64_t at, uint64_t end)
 	struct str payload;
 	struct disk_batch batch;
 	size_t size;
-	uint32_t found, behind = 0;
+	uint32_t found;
 	if (!read_at(p, at, p->len, &r, &payload, &size) || !take_octets(&payload, &batch, sizeof(batch))) return;
 	(void)put(scan, &r, payload, at);
 	salvage(p, at + size, end, batch.records, &found);
@@ -239,7 +230,7 @@ static void take_batch(const struct place *p, uint64_t at, uint64_t end)
 		scan->torn = true;
 		return;
 	}
-	for (behind = found; behind < batch.records; behind++) lose(scan, at, "a record of this batch");
+	for (; found < batch.records; found++) lose(scan, at, "a record of this batch");
 }
 
 static void walk(const struct place *p)

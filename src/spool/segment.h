@@ -21,6 +21,8 @@ struct segment {
 	bool broken;         /* a write or sync failed: nothing more is written to it, nor is an index */
 	bool keep;           /* holds what this version does not know: never recycled */
 	bool indexed;        /* ends with an index */
+	bool stale;          /* messages were moved away from it, and it could not be freed then */
+	bool emptied;        /* what was needed of it has been written again behind */
 	uint64_t generation;
 	uint64_t salt;
 	uint64_t size;

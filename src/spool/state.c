@@ -44,7 +44,7 @@ static void record_end(struct spool *s, size_t at, struct effect *effect)
 }
 
 /* Who works on a recipient is not on disk.  */
-static uint8_t disk_state_of(const struct spool_recipient *r)
+uint8_t state_on_disk(const struct spool_recipient *r)
 {
 	return r->state == RECIPIENT_ACTIVE ? RECIPIENT_DUE : r->state;
 }
@@ -67,7 +67,7 @@ static size_t state_begin(struct spool *s, const struct spool_message *m, uint16
 
 static void add_recipient(struct spool *s, const struct spool_recipient *r, struct str outcome)
 {
-	struct disk_recipient to = {.index = r->index, .state = disk_state_of(r), .attempts = r->attempts,
+	struct disk_recipient to = {.index = r->index, .state = state_on_disk(r), .attempts = r->attempts,
 		.due = r->due, .outcome = (uint32_t)outcome.len};
 	buf_add(&s->states.records, str_of(&to, sizeof(to)));
 	buf_add(&s->states.records, outcome);
@@ -87,7 +87,7 @@ static void record_recipient(struct spool *s, const struct spool_recipient *r, c
 {
 	struct spool_message *m = spool_message(&s->index, r->message);
 	size_t at = state_begin(s, m, 1);
-	struct disk_recipient to = {.index = r->index, .state = disk_state_of(r), .attempts = r->attempts, .due = r->due};
+	struct disk_recipient to = {.index = r->index, .state = state_on_disk(r), .attempts = r->attempts, .due = r->due};
 	size_t place = s->states.records.len;
 	buf_add(&s->states.records, str_of(&to, sizeof(to)));
 	if (o) outcome_encode(&s->states.records, o);
@@ -288,7 +288,6 @@ static void place_done(struct spool *s, struct batch *b, const struct disk_recor
 	summary_end(&s->summary);
 	const struct segment *g = spool_segment(s, done.accept.number);
 	if (g && g->generation == done.accept.generation && g->state != SEGMENT_FREE) segment_need(b->segment, g->number);
-	compact_need(s, b->segment);
 }
 
 static void place_freed(struct spool *s, const struct disk_record *r, uint32_t offset)
@@ -322,6 +321,7 @@ void state_add(struct spool *s, struct batch *b)
 	move_to_batch(s, b, count, octets);
 	commit_add_raw(b, b->states.records.ptr, b->states.records.len);
 	uint64_t begin = b->position - b->states.records.len;
+	compact_need(s, b->segment);
 	for (size_t i = 0; i < count; i++) {
 		struct effect *e = waiting_effect(&b->states, i);
 		struct disk_record *r = waiting_record(&b->states, i);

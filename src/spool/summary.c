@@ -49,6 +49,24 @@ void summary_end(struct summary *s)
 	summary_put(s, zeros, record_round(s->entries.len) - s->entries.len);
 }
 
+void summary_accept(struct summary *s, const struct summary_accept *a)
+{
+	struct disk_entry entry = {.type = RECORD_ACCEPT, .flags = a->flags, .count = a->recipients, .offset = a->offset,
+		.id = a->id};
+	struct disk_entry_accept more = {.tag = a->tag, .length = a->length, .chunks = a->chunks};
+	summary_begin(s, &entry);
+	summary_put(s, &more, sizeof(more));
+}
+
+void summary_chunk(struct summary *s, uint64_t id, const struct disk_chunk *chunk)
+{
+	struct disk_entry entry = {.type = RECORD_CHUNK, .offset = chunk->place.offset, .id = id};
+	struct disk_entry_chunk more = {chunk->length, chunk->part};
+	summary_begin(s, &entry);
+	summary_put(s, &more, sizeof(more));
+	summary_end(s);
+}
+
 static uint32_t add_name(struct summary *s, struct str domain)
 {
 	struct name *name = arena_alloc(&s->nodes, sizeof(*name) + domain.len);

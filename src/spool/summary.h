@@ -100,6 +100,19 @@ void summary_put(struct summary *s, const void *octets, size_t len);
 void summary_recipient(struct summary *s, struct str domain, struct disk_entry_recipient *r);
 void summary_end(struct summary *s);
 
+/* The begin of an ACCEPT entry: then the recipients, the chunks, summary_end.  And a whole CHUNK entry.  */
+struct summary_accept {
+	uint64_t id;
+	uint32_t offset;   /* / 8 */
+	uint32_t tag;
+	uint32_t length;
+	uint32_t chunks;
+	uint16_t recipients;
+	uint8_t flags;
+};
+void summary_accept(struct summary *s, const struct summary_accept *a);
+void summary_chunk(struct summary *s, uint64_t id, const struct disk_chunk *chunk);
+
 /* One entry, with what belongs to it; all borrowed from the summary.  */
 struct summary_entry {
 	struct disk_entry head;

@@ -161,3 +161,26 @@ class Hop:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Blackhole:
+    """An address at which connecting hangs: its backlog is full and nobody accepts."""
+
+    def __init__(self, host="127.0.0.1", port=0):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind((host, port))
+        self.socket.listen(0)
+        self.host, self.port = self.socket.getsockname()
+        self.fillers = []
+        for _ in range(8):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex((self.host, self.port))
+            self.fillers.append(s)
+        time.sleep(0.1)
+
+    def close(self):
+        for s in self.fillers:
+            s.close()
+        self.socket.close()

@@ -1,12 +1,12 @@
 #include "queue/test.h"
 
-/* Anything at any time, as drivers, operators, senders and time may do it; the invariant is checked throughout, and at the
- * end, when all goes well again, nothing is left.  */
+/* Anything at any time, as drivers, operators, senders and time may do it; the invariant is
+ * checked throughout, and at the end, when all goes well again, nothing is left.  */
 
 enum { JOBS_MAX = 40, DOMAINS = 6 };
 
-static const char *const domains[DOMAINS] = {"b.example", "c.example", "x.relayed.example", "y.relayed.example",
-	"local.example", "a.example"};
+static const char *const domains[DOMAINS] = {"b.example", "c.example", "x.relayed.example",
+	"y.relayed.example", "local.example", "a.example"};
 
 struct chaos {
 	struct world w;
@@ -23,13 +23,19 @@ static void accept(struct chaos *c)
 	char text[4][64], from[64];
 	uint32_t count = 1 + pick(c, 4);
 	for (uint32_t i = 0; i < count; i++) {
-		snprintf(text[i], sizeof(text[i]), "user%u@%s", pick(c, 5), domains[pick(c, DOMAINS)]);
-		static const uint8_t notify[] = {0, 0, NOTIFY_NEVER, NOTIFY_SUCCESS | NOTIFY_FAILURE, NOTIFY_DELAY};
-		to[i] = (struct recipient){.address = str_from_c(text[i]), .notify = notify[pick(c, 5)]};
+		snprintf(text[i], sizeof(text[i]), "user%u@%s", pick(c, 5),
+			domains[pick(c, DOMAINS)]);
+		static const uint8_t notify[] = {
+			0, 0, NOTIFY_NEVER, NOTIFY_SUCCESS | NOTIFY_FAILURE, NOTIFY_DELAY};
+		to[i] = (struct recipient){
+			.address = str_from_c(text[i]), .notify = notify[pick(c, 5)]};
 	}
 	snprintf(from, sizeof(from), "%c%c@a.example", 'a' + pick(c, 26), 'a' + pick(c, 4));
-	struct envelope e = {.reverse_path = pick(c, 8) ? str_from_c(from) : STR_NONE, .recipients = to, .recipient_count = count,
-		.created = c->w.wall, .hold_until = pick(c, 10) ? 0 : c->w.wall + (msec)pick(c, HOURS(20))};
+	struct envelope e = {.reverse_path = pick(c, 8) ? str_from_c(from) : STR_NONE,
+		.recipients = to,
+		.recipient_count = count,
+		.created = c->w.wall,
+		.hold_until = pick(c, 10) ? 0 : c->w.wall + (msec)pick(c, HOURS(20))};
 	world_accept_envelope(&c->w, &e, WORLD_BODY);
 }
 
@@ -85,23 +91,42 @@ static void operate(struct chaos *c)
 {
 	slot end = spool_recipient_end(&c->w.spool->index);
 	uint32_t what = pick(c, 12);
-	queue_act(c->w.q, pick(c, end + 1), what < 4 ? (enum queue_act)what : QUEUE_RETRY, c->w.now, c->w.wall);
+	queue_act(c->w.q, pick(c, end + 1), what < 4 ? (enum queue_act)what : QUEUE_RETRY, c->w.now,
+		c->w.wall);
 }
 
 static void step(struct chaos *c)
 {
 	struct destination *d = any_destination(c);
 	switch (pick(c, 20)) {
-	case 0: case 1: case 2: case 3: accept(c); break;
-	case 4: case 5: case 6: case 7: if (d) take(c, d); break;
-	case 8: case 9: case 10: case 11: finish(c, false); break;
-	case 12: if (d) disturb(c, d); break;
+	case 0:
+	case 1:
+	case 2:
+	case 3: accept(c); break;
+	case 4:
+	case 5:
+	case 6:
+	case 7:
+		if (d) take(c, d);
+		break;
+	case 8:
+	case 9:
+	case 10:
+	case 11: finish(c, false); break;
+	case 12:
+		if (d) disturb(c, d);
+		break;
 	case 13: operate(c); break;
-	case 14: case 15: world_pass(&c->w, (msec)pick(c, 30000)); break;
-	case 16: world_pass(&c->w, pick(c, 20) ? (msec)pick(c, MINUTES(30)) : (msec)pick(c, DAYS(3))); break;
+	case 14:
+	case 15: world_pass(&c->w, (msec)pick(c, 30000)); break;
+	case 16:
+		world_pass(
+			&c->w, pick(c, 20) ? (msec)pick(c, MINUTES(30)) : (msec)pick(c, DAYS(3)));
+		break;
 	case 17: c->w.spool->refuse = pick(c, 5) ? 0 : -ENOSPC; break;
 	case 18: c->w.spool->fail = pick(c, 5) ? 0 : -EIO; break;
-	default: if (d && d->connections) queue_closed(c->w.q, d, c->w.now);
+	default:
+		if (d && d->connections) queue_closed(c->w.q, d, c->w.now);
 	}
 }
 
@@ -109,7 +134,8 @@ static void drain(struct chaos *c)
 {
 	struct world *w = &c->w;
 	w->spool->refuse = w->spool->fail = 0;
-	for (slot at = 1; at < spool_recipient_end(&w->spool->index); at++) queue_act(w->q, at, QUEUE_RELEASE, w->now, w->wall);
+	for (slot at = 1; at < spool_recipient_end(&w->spool->index); at++)
+		queue_act(w->q, at, QUEUE_RELEASE, w->now, w->wall);
 	for (int round = 0; world_stats(w).messages > 0; round++) {
 		assert_true(round < 1000);
 		while (c->job_count) finish(c, true);
@@ -137,7 +163,8 @@ static void whatever_happens_nothing_is_lost(void **state)
 		for (int i = 0; i < 3000; i++) {
 			step(&c);
 			if (i % 10 == 0) queue_check(c.w.q);
-			if (i % 1000 == 999) queue_configure(c.w.q, &c.w.options, &c.w.table, c.w.now, c.w.wall);
+			if (i % 1000 == 999)
+				queue_configure(c.w.q, &c.w.options, &c.w.table, c.w.now, c.w.wall);
 		}
 		drain(&c);
 		queue_check(c.w.q);
@@ -149,7 +176,8 @@ static void whatever_happens_nothing_is_lost(void **state)
 		world_release(&c.w);
 	}
 	/* It was chaos indeed.  */
-	assert_true(all.delivered > 100 && all.failed > 100 && all.expired > 100 && all.deleted > 10);
+	assert_true(
+		all.delivered > 100 && all.failed > 100 && all.expired > 100 && all.deleted > 10);
 	assert_true(all.deferrals > 100 && all.bounces > 100);
 }
 
