@@ -125,7 +125,7 @@ static void fire(struct timer *timer) { step(CONTAINER_OF(timer, struct explain,
 
 static void refuse(struct explain *e, const char *why)
 {
-	json_object_set_new(e->result, "error", json_string(why));
+	json_object_set_new(e->result, "problem", json_string(why));
 }
 
 /* What the address stands for; a foreign one, and a domain alone, for itself.  */

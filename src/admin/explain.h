@@ -25,7 +25,7 @@ struct explain {
  *
  * Result: {address, local, unknown?, targets: [{address, rule, kind, destination, tls, connections, ...
  *          maildir|socket|reject?, mx?, secure?, hosts: [{host, address, port, preference, latency_ms, secure}],
- *          failure?: {outcome, status, text}}]}, or {address, error}.  */
+ *          failure?: {outcome, status, text}}]}, or {address, problem}.  */
 void explain_begin(struct explain *e, struct admin *admin, struct str text);
 /* End it, done or not; its memory goes.  */
 void explain_clear(struct explain *e);

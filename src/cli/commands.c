@@ -94,6 +94,13 @@ const struct cli_command cli_commands[] = {
 		.option_count = &cli_bench_option_count,
 	},
 	{
+		.name = "sendmail",
+		.arguments = "[-t] [-i] [-f ADDRESS] [-F NAME] [-bs|-bp] [-C FILE] [RECIPIENT...]",
+		.summary = "Take a message from standard input as the classic command does.",
+		.help = "",
+		.run = cli_sendmail,
+	},
+	{
 		.name = "mailq",
 		.arguments = "",
 		.summary = "List the queue as the classic command does.",

@@ -49,17 +49,17 @@ static void show_target(const json_t *t)
 static int show_result(const json_t *result, bool json)
 {
 	bool unknown = json_is_true(json_object_get(result, "unknown"));
-	const char *error = ask_text(result, "error");
+	const char *problem = ask_text(result, "problem");
 	if (json) show_json(result);
-	else if (*error) cli_say("route", "%s: %s", ask_text(result, "address"), error);
+	else if (*problem) cli_say("route", "%s: %s", ask_text(result, "address"), problem);
 	else if (unknown) printf("%s: there is no such user here; it would be refused, 550 5.1.1\n", ask_text(result, "address"));
 	else printf("%s%s\n", ask_text(result, "address"),
 		json_is_true(json_object_get(result, "local")) ? " is local" : "");
 	size_t index;
 	const json_t *target;
-	if (!json && !*error && !unknown)
+	if (!json && !*problem && !unknown)
 		json_array_foreach(json_object_get(result, "targets"), index, target) show_target(target);
-	return *error ? EXIT_DATA : unknown ? EXIT_UNAVAILABLE : EXIT_DONE;
+	return *problem ? EXIT_DATA : unknown ? EXIT_UNAVAILABLE : EXIT_DONE;
 }
 
 /* ---- asking ---- */

@@ -3,6 +3,8 @@
 
 #include "mail/address.h"
 
+#include <pwd.h>
+
 enum option {
 	OPT_SERVER, OPT_FROM, OPT_TO, OPT_SUBJECT, OPT_BODY, OPT_BODY_FILE, OPT_HEADER, OPT_ATTACH, OPT_MESSAGE, OPT_TLS,
 	OPT_TLS_VERIFY, OPT_USER, OPT_PASSWORD_FILE, OPT_AUTH, OPT_HELO, OPT_REPEAT, OPT_CONNECTIONS, OPT_UNTIL, OPT_TRACE,
@@ -180,8 +182,9 @@ static bool is_utf8(struct str address)
 	return address_parse(address, true, true, &a) && a.utf8;
 }
 
-static int make_envelope(struct send *s, const struct send_options *o)
+int send_envelope(struct send *s)
 {
+	const struct send_options *o = s->options;
 	struct envelope *e = &s->envelope;
 	e->reverse_path = compose_address(o->from);
 	e->recipients = calloc(o->recipient_count, sizeof *e->recipients);
@@ -197,11 +200,12 @@ static int make_envelope(struct send *s, const struct send_options *o)
 	return EXIT_DONE;
 }
 
-/* Who sends, when nobody says so: this user at this machine.  */
-static void default_sender(struct buf *to, struct str hostname)
+void send_default_sender(struct buf *to, struct str hostname)
 {
 	const char *user = getenv("LOGNAME");
 	if (!user || !*user) user = getenv("USER");
+	const struct passwd *account = user && *user ? NULL : getpwuid(getuid());
+	if (account) user = account->pw_name;
 	buf_printf(to, "%s@" STR_FMT, user && *user ? user : "nobody", STR_ARG(hostname));
 }
 
@@ -213,11 +217,11 @@ static int run(const struct cli *cli, struct send_options *o)
 	if (code) return code;
 	buf_init(&sender, 1024);
 	if (!o->helo.len) o->helo = w.config->hostname;
-	default_sender(&sender, w.config->hostname);
+	send_default_sender(&sender, w.config->hostname);
 	if (!o->from.ptr) o->from = buf_str(&sender);
 	struct send s = {.command = "send", .world = &w, .options = o, .config = {.helo = o->helo}};
 	code = compose(&s, o, buf_str(&sender));
-	if (!code) code = make_envelope(&s, o);
+	if (!code) code = send_envelope(&s);
 	if (!code) code = send_run(&s);
 	free(s.envelope.recipients);
 	buf_release(&s.message.content);

@@ -31,6 +31,7 @@ struct send_group;
 /* One run of it.  */
 struct send {
 	const char *command;            /* for what is said */
+	bool quiet;                     /* nothing on standard output; refusals on standard error */
 	struct cli_world *world;
 	const struct send_options *options;
 	struct smtp_client_config config;
@@ -50,6 +51,10 @@ struct send {
 
 /* Send as options say; the exit code.  */
 int send_run(struct send *s);
+/* Fill in s->envelope from the options and the message; its recipients are to be freed.  */
+int send_envelope(struct send *s);
+/* Append who sends, when nobody says so: this user at this machine.  */
+void send_default_sender(struct buf *to, struct str hostname);
 /* What one recipient got: counted, and said.  host: who said so, or "".  */
 void send_report(struct send *s, struct str recipient, const struct outcome *o, const char *host);
 

@@ -33,16 +33,16 @@ static void lane_connect(struct lane *lane);
 
 /* ---- what recipients got ---- */
 
-static void say_outcome(const char *recipient_and, struct str recipient, const struct outcome *o, const char *host)
+static void say_outcome(FILE *to, struct str recipient, const struct outcome *o, const char *host)
 {
-	printf("%s" STR_FMT ": %s", recipient_and, STR_ARG(recipient), outcome_name(o->class));
-	if (*host && o->remote) printf(", %s said", host);
-	else if (*host) printf(", %s", host);
-	if (o->remote && o->code) printf(" %u", o->code);
+	fprintf(to, STR_FMT ": %s", STR_ARG(recipient), outcome_name(o->class));
+	if (*host && o->remote) fprintf(to, ", %s said", host);
+	else if (*host) fprintf(to, ", %s", host);
+	if (o->remote && o->code) fprintf(to, " %u", o->code);
 	if (o->remote && o->enhanced.class)
-		printf(" %u.%u.%u", o->enhanced.class, o->enhanced.subject, o->enhanced.detail);
-	if (!o->remote) putchar(':');
-	printf(" " STR_FMT "%s\n", STR_ARG(o->text), o->doubtful ? " (it may have arrived)" : "");
+		fprintf(to, " %u.%u.%u", o->enhanced.class, o->enhanced.subject, o->enhanced.detail);
+	if (!o->remote) fputc(':', to);
+	fprintf(to, " " STR_FMT "%s\n", STR_ARG(o->text), o->doubtful ? " (it may have arrived)" : "");
 }
 
 void send_report(struct send *s, struct str recipient, const struct outcome *o, const char *host)
@@ -50,7 +50,9 @@ void send_report(struct send *s, struct str recipient, const struct outcome *o, 
 	if (o->class == OUTCOME_DELIVERED) s->delivered++;
 	else if (o->class == OUTCOME_FAILED) s->failed++;
 	else s->deferred++;
-	if (s->options->repeat == 1 || o->class != OUTCOME_DELIVERED) say_outcome("", recipient, o, host);
+	bool good = o->class == OUTCOME_DELIVERED;
+	if (good && (s->quiet || s->options->repeat > 1)) return;
+	say_outcome(s->quiet ? stderr : stdout, recipient, o, host);
 }
 
 static void report_all(struct send_group *g, const struct outcome *o, const char *host)

@@ -362,7 +362,7 @@ int sink_run(const struct sink_options *options)
 	struct sink k = {
 		.io = io_new(),
 		.options = options,
-		.config = {.hostname = STR("sink.invalid"), .message_max = INT64_MAX, .recipients_max = UINT32_MAX,
+		.config = {.hostname = STR("sink.invalid"), .message_max = INT64_C(1) << 40, .recipients_max = 100000,
 			.errors_max = UINT32_MAX, .timeout = HOURS(1)},
 	};
 	if (!k.io) return EXIT_SOFTWARE;

@@ -4,8 +4,8 @@
 
 enum { LABEL_MAX = 63 };
 
-/* RFC 5322 3.2.3 atext, a bit for each octet below 128: letters, digits, !#$%&'*+-/=?^_`{|}~.  An octet
- * over 127 counts too: that all of them are UTF-8 was looked at before.  */
+/* RFC 5322 3.2.3 atext, a bit for each octet below 128: letters, digits, !#$%&'*+-/=?^_`{|}~.  An
+ * octet over 127 counts too: that all of them are UTF-8 was looked at before.  */
 static bool is_atext(char c)
 {
 	static const uint32_t bits[4] = {0, 0xa3ffacfa, 0xc7fffffe, 0x7fffffff};
@@ -75,8 +75,8 @@ bool address_parse(struct str s, bool utf8, bool bare, struct address *ret)
 	return true;
 }
 
-/* Octets of the label at the front of s; 0 when there is no good one.  One that is to be encoded (RFC 5890) may
- * have more of them than its encoded form.  */
+/* Octets of the label at the front of s; 0 when there is no good one.  One that is to be encoded
+ * (RFC 5890) may have more of them than its encoded form.  */
 static size_t take_label(struct str s)
 {
 	bool high = false;

@@ -9,8 +9,10 @@ static void add_xtext(struct buf *out, struct str xtext, bool utf8)
 {
 	struct buf plain;
 	buf_init(&plain, VALUE_MAX);
-	if (xtext_decode(xtext, &plain)) dsn_add_clean(out, buf_str(&plain), utf8);
-	else dsn_add_clean(out, str_head(xtext, VALUE_MAX), utf8);
+	if (xtext_decode(xtext, &plain))
+		dsn_add_clean(out, buf_str(&plain), utf8);
+	else
+		dsn_add_clean(out, str_head(xtext, VALUE_MAX), utf8);
 	buf_release(&plain);
 }
 
@@ -27,7 +29,8 @@ static void add_field(struct buf *out, struct str name, struct str value)
 
 static struct dsn_report report_of(const struct dsn *dsn, bool full)
 {
-	struct dsn_report r = {.dsn = dsn, .utf8 = dsn->envelope->flags & ENVELOPE_UTF8, .full = full};
+	struct dsn_report r = {
+		.dsn = dsn, .utf8 = dsn->envelope->flags & ENVELOPE_UTF8, .full = full};
 	for (uint32_t i = 0; i < dsn->recipient_count; i++) r.counts[dsn->recipients[i].action]++;
 	return r;
 }
@@ -37,7 +40,8 @@ static void add_boundary(struct buf *out, const struct dsn *dsn)
 	/* "=_" occurs in no quoted-printable text and no base64.  */
 	buf_add(out, STR("=_rockdove_"));
 	struct str id = str_head(dsn->own_id, OWN_ID_MAX);
-	for (size_t i = 0; i < id.len; i++) buf_add_c(out, ascii_alnum(id.ptr[i]) ? id.ptr[i] : '_');
+	for (size_t i = 0; i < id.len; i++)
+		buf_add_c(out, ascii_alnum(id.ptr[i]) ? id.ptr[i] : '_');
 }
 
 void dsn_add_part(struct buf *out, const struct dsn *dsn)
@@ -87,8 +91,9 @@ static void add_header(struct buf *out, const struct dsn_report *r)
 	dsn_add_clean(out, dsn->own_id, false);
 	buf_add_c(out, '@');
 	buf_add(out, dsn->hostname);
-	buf_add(out, STR(">\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
-	                 "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\""));
+	buf_add(out,
+		STR(">\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
+		    "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\""));
 	add_boundary(out, dsn);
 	buf_add(out, STR("\"\r\n"));
 	dsn_add_encoding(out, content_encoding(r));
@@ -136,7 +141,8 @@ static struct str name_of_host(struct str host)
 	return bracket ? str_head(host, bracket) : str_head(host, str_rfind(host, ':'));
 }
 
-static void add_remote_fields(struct buf *out, const struct dsn_report *report, const struct outcome *o)
+static void add_remote_fields(
+	struct buf *out, const struct dsn_report *report, const struct outcome *o)
 {
 	if (!o->remote || o->code == 0) return;
 	struct buf value;
@@ -157,11 +163,15 @@ static void add_remote_fields(struct buf *out, const struct dsn_report *report, 
 	buf_release(&value);
 }
 
-static void add_recipient_fields(struct buf *out, const struct dsn_report *report, const struct dsn_recipient *r)
+static void add_recipient_fields(
+	struct buf *out, const struct dsn_report *report, const struct dsn_recipient *r)
 {
 	static const struct str actions[] = {
-		[DSN_FAILED] = STR("failed"),   [DSN_DELAYED] = STR("delayed"),   [DSN_DELIVERED] = STR("delivered"),
-		[DSN_RELAYED] = STR("relayed"), [DSN_EXPANDED] = STR("expanded"),
+		[DSN_FAILED] = STR("failed"),
+		[DSN_DELAYED] = STR("delayed"),
+		[DSN_DELIVERED] = STR("delivered"),
+		[DSN_RELAYED] = STR("relayed"),
+		[DSN_EXPANDED] = STR("expanded"),
 	};
 	struct buf value;
 	buf_init(&value, VALUE_MAX);
@@ -187,8 +197,9 @@ static void add_status_part(struct buf *out, const struct dsn_report *r)
 	struct buf value;
 	buf_init(&value, VALUE_MAX);
 	dsn_add_part(out, dsn);
-	buf_add(out, r->utf8 ? STR("Content-Type: message/global-delivery-status\r\n")
-	                     : STR("Content-Type: message/delivery-status\r\n"));
+	buf_add(out,
+		r->utf8 ? STR("Content-Type: message/global-delivery-status\r\n")
+			: STR("Content-Type: message/delivery-status\r\n"));
 	dsn_add_encoding(out, r->utf8 ? STR("8bit") : STR("7bit"));
 	buf_add(out, STR("\r\n"));
 	if (dsn->envelope->envid.len) {
@@ -201,7 +212,8 @@ static void add_status_part(struct buf *out, const struct dsn_report *r)
 	add_field(out, STR("Reporting-MTA"), buf_str(&value));
 	add_time_field(out, STR("Arrival-Date"), dsn->envelope->created);
 	if (dsn->id.len) add_field(out, STR("X-Rockdove-Queue-Id"), dsn->id);
-	for (uint32_t i = 0; i < dsn->recipient_count; i++) add_recipient_fields(out, r, &dsn->recipients[i]);
+	for (uint32_t i = 0; i < dsn->recipient_count; i++)
+		add_recipient_fields(out, r, &dsn->recipients[i]);
 	buf_release(&value);
 }
 
@@ -215,7 +227,8 @@ bool dsn_add_head(struct buf *out, const struct dsn *dsn, bool full)
 	add_status_part(out, &r);
 	dsn_add_part(out, dsn);
 	struct str type = full ? r.utf8 ? STR("message/global") : STR("message/rfc822")
-	                       : r.utf8 ? STR("message/global-headers") : STR("text/rfc822-headers");
+		: r.utf8 ? STR("message/global-headers")
+			       : STR("text/rfc822-headers");
 	buf_add(out, STR("Content-Type: "));
 	buf_add(out, type);
 	buf_add(out, STR("\r\n"));

@@ -9,8 +9,10 @@ void dsn_add_clean(struct buf *out, struct str s, bool utf8)
 		uint32_t character;
 		size_t n = utf8_next(s, &character);
 		bool plain = n == 1 && character >= ' ' && character < 0x7f;
-		if (plain || (n > 1 && utf8 && character >= 0xa0)) buf_add(out, str_head(s, n));
-		else buf_add_c(out, n == 1 && character == '\t' ? ' ' : '?');
+		if (plain || (n > 1 && utf8 && character >= 0xa0))
+			buf_add(out, str_head(s, n));
+		else
+			buf_add_c(out, n == 1 && character == '\t' ? ' ' : '?');
 		s = str_skip(s, n ? n : 1);
 	}
 }
@@ -55,25 +57,29 @@ static struct str section_head(enum dsn_action action, bool one)
 {
 	switch (action) {
 	case DSN_FAILED:
-		return one ? STR("Your message was not delivered to this recipient, and will not be tried again:")
-		           : STR("Your message was not delivered to these recipients, and will not be tried again:");
+		return one
+			? STR("Your message was not delivered to this recipient, and will not be tried again:")
+			: STR("Your message was not delivered to these recipients, and will not be tried again:");
 	case DSN_DELAYED:
-		return one ? STR("Your message has not reached this recipient yet. It is still being tried: you need not "
-		                 "send it again.")
-		           : STR("Your message has not reached these recipients yet. It is still being tried: you need not "
-		                 "send it again.");
+		return one
+			? STR("Your message has not reached this recipient yet. It is still being tried: you need not "
+			      "send it again.")
+			: STR("Your message has not reached these recipients yet. It is still being tried: you need not "
+			      "send it again.");
 	case DSN_DELIVERED:
 		return one ? STR("Your message was delivered to this recipient:")
-		           : STR("Your message was delivered to these recipients:");
+			   : STR("Your message was delivered to these recipients:");
 	case DSN_RELAYED:
-		return STR("Your message was handed on to a mail system that sends no confirmations of its own. You will hear "
-		           "no more unless it fails:");
+		return STR(
+			"Your message was handed on to a mail system that sends no confirmations of its own. You will hear "
+			"no more unless it fails:");
 	case DSN_EXPANDED: return STR("Your message was handed on to all members of a list:");
 	}
 	UNREACHABLE();
 }
 
-/* "4.2.2" is the same matter whether it is passing or for good, so one set of words serves both.  */
+/* "4.2.2" is the same matter whether it is passing or for good, so one set of words serves
+ * both.  */
 static void add_explanation(struct buf *text, const struct dsn_recipient *r, msec created, msec now)
 {
 	if (r->outcome.class == OUTCOME_EXPIRED) {
@@ -105,12 +111,15 @@ static void add_said(struct buf *text, const struct dsn_report *report, const st
 	dsn_add_clean(text, o->text, report->utf8);
 }
 
-static void add_person(struct buf *out, const struct dsn_report *report, const struct dsn_recipient *r)
+static void add_person(
+	struct buf *out, const struct dsn_report *report, const struct dsn_recipient *r)
 {
 	struct buf text;
 	buf_init(&text, TEXT_MAX);
 	buf_add_c(&text, '<');
-	dsn_add_clean(&text, r->recipient->original.len ? r->recipient->original : r->recipient->address, report->utf8);
+	dsn_add_clean(&text,
+		r->recipient->original.len ? r->recipient->original : r->recipient->address,
+		report->utf8);
 	buf_add_c(&text, '>');
 	if (r->recipient->original.len) {
 		buf_add(&text, STR(", which goes on to <"));
@@ -135,8 +144,9 @@ void dsn_add_human_part(struct buf *out, const struct dsn_report *r)
 {
 	const struct dsn *dsn = r->dsn;
 	dsn_add_part(out, dsn);
-	buf_add(out, r->utf8 ? STR("Content-Type: text/plain; charset=utf-8\r\n")
-	                     : STR("Content-Type: text/plain; charset=us-ascii\r\n"));
+	buf_add(out,
+		r->utf8 ? STR("Content-Type: text/plain; charset=utf-8\r\n")
+			: STR("Content-Type: text/plain; charset=us-ascii\r\n"));
 	dsn_add_encoding(out, r->utf8 ? STR("8bit") : STR("7bit"));
 	buf_add(out, STR("\r\n"));
 	add_greeting(out, r);
@@ -145,11 +155,12 @@ void dsn_add_human_part(struct buf *out, const struct dsn_report *r)
 		buf_add(out, STR("\r\n"));
 		add_paragraph(out, section_head(action, r->counts[action] == 1), STR(""));
 		for (uint32_t i = 0; i < dsn->recipient_count; i++)
-			if (dsn->recipients[i].action == action) add_person(out, r, &dsn->recipients[i]);
+			if (dsn->recipients[i].action == action)
+				add_person(out, r, &dsn->recipients[i]);
 	}
 	buf_add(out, STR("\r\n"));
-	add_paragraph(out, r->full ? STR("Below is a report for mail programs, and then your message.")
-	                           : STR("Below is a report for mail programs, and then the header of your message."),
-	              STR(""));
+	add_paragraph(out,
+		r->full ? STR("Below is a report for mail programs, and then your message.")
+			: STR("Below is a report for mail programs, and then the header of your message."),
+		STR(""));
 }
-

@@ -10,8 +10,8 @@
 
 struct dsn_report {
 	const struct dsn *dsn;
-	bool utf8; /* RFC 6533 forms */
-	bool full; /* the whole message is returned */
+	bool utf8;                         /* RFC 6533 forms */
+	bool full;                         /* the whole message is returned */
 	uint32_t counts[DSN_EXPANDED + 1]; /* recipients by action */
 };
 
@@ -20,14 +20,16 @@ void dsn_add_part(struct buf *out, const struct dsn *dsn);
 /* Content-Transfer-Encoding, when it is not 7bit.  */
 void dsn_add_encoding(struct buf *out, struct str encoding);
 
-/* s without what could end a line or leave it: control octets, and octets over 127 unless utf8 and valid.  */
+/* s without what could end a line or leave it: control octets, and octets over 127 unless utf8
+ * and valid.  */
 void dsn_add_clean(struct buf *out, struct str s, bool utf8);
-/* Add text in lines as short as its spaces allow, the first beginning at column.  A break takes a space's place;
- * line_end is CRLF and what the next line begins with.  */
+/* Add text in lines as short as its spaces allow, the first beginning at column.  A break takes
+ * a space's place; line_end is CRLF and what the next line begins with.  */
 void dsn_wrap(struct buf *out, struct str text, size_t column, struct str line_end);
 void dsn_add_human_part(struct buf *out, const struct dsn_report *r);
 
-/* Plain words for a recipient whose message failed with o: what it means and what to do, whole sentences.  */
+/* Plain words for a recipient whose message failed with o: what it means and what to do, whole
+ * sentences.  */
 struct str dsn_words_failed(const struct outcome *o);
 /* The same for a delay: only what is wrong, since there is nothing to do.  */
 struct str dsn_words_delayed(const struct outcome *o);

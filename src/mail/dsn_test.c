@@ -12,24 +12,36 @@ static struct envelope envelope;
 static void set_up(void)
 {
 	recipients[0] = (struct recipient){.address = STR("bob@example.net"),
-	                                   .orcpt = STR("rfc822;Bob+2Bx@example.org"),
-	                                   .original = STR("bob+x@example.org")};
+		.orcpt = STR("rfc822;Bob+2Bx@example.org"),
+		.original = STR("bob+x@example.org")};
 	recipients[1] = (struct recipient){.address = STR("eve@example.net")};
 	recipients[2] = (struct recipient){.address = STR("joe@example.com")};
-	envelope = (struct envelope){.reverse_path = STR("alice@example.org"), .envid = STR("QQ+3D314"),
-	                             .recipients = recipients, .recipient_count = 3, .created = SECONDS(NOW - 86400)};
+	envelope = (struct envelope){.reverse_path = STR("alice@example.org"),
+		.envid = STR("QQ+3D314"),
+		.recipients = recipients,
+		.recipient_count = 3,
+		.created = SECONDS(NOW - 86400)};
 }
 
 static const struct outcome unknown_user = {
-	.class = OUTCOME_FAILED, .code = 550, .enhanced = {5, 1, 1}, .remote = true,
+	.class = OUTCOME_FAILED,
+	.code = 550,
+	.enhanced = {5, 1, 1},
+	.remote = true,
 	.text = STR("No such user here, please check the spelling of what you wrote behind RCPT"),
 	.host = STR("mx1.example.net[192.0.2.1]:25"),
 };
 
-static void compose(struct buf *out, const struct dsn_recipient *of, uint32_t count, bool full, const char *content)
+static void compose(struct buf *out, const struct dsn_recipient *of, uint32_t count, bool full,
+	const char *content)
 {
-	struct dsn dsn = {.envelope = &envelope, .hostname = STR("mail.example.org"), .id = STR("4Tq7"),
-	                  .own_id = STR("4Tq8"), .now = SECONDS(NOW), .recipients = of, .recipient_count = count};
+	struct dsn dsn = {.envelope = &envelope,
+		.hostname = STR("mail.example.org"),
+		.id = STR("4Tq7"),
+		.own_id = STR("4Tq8"),
+		.now = SECONDS(NOW),
+		.recipients = of,
+		.recipient_count = count};
 	buf_init(out, 1 << 20);
 	assert_true(dsn_add_head(out, &dsn, full));
 	buf_add(out, str_from_c(content));
@@ -132,7 +144,8 @@ static void test_the_whole_of_one(void **state)
 {
 	(void)state;
 	set_up();
-	struct dsn_recipient of[] = {{&recipients[0], DSN_FAILED, unknown_user, SECONDS(NOW - 2), 0}};
+	struct dsn_recipient of[] = {
+		{&recipients[0], DSN_FAILED, unknown_user, SECONDS(NOW - 2), 0}};
 	struct buf out;
 	compose(&out, of, 1, false, "Subject: hi\r\n");
 	assert_str(buf_str(&out),
@@ -193,13 +206,19 @@ static void test_several_recipients(void **state)
 {
 	(void)state;
 	set_up();
-	struct outcome full = {.class = OUTCOME_DEFERRED, .code = 452, .enhanced = {4, 2, 2}, .remote = true,
-	                       .text = STR("full"), .host = STR("[192.0.2.9]:25")};
-	struct outcome silent = outcome_local(OUTCOME_EXPIRED, "4.4.1", STR("no answer from any of 2 hosts"));
+	struct outcome full = {.class = OUTCOME_DEFERRED,
+		.code = 452,
+		.enhanced = {4, 2, 2},
+		.remote = true,
+		.text = STR("full"),
+		.host = STR("[192.0.2.9]:25")};
+	struct outcome silent =
+		outcome_local(OUTCOME_EXPIRED, "4.4.1", STR("no answer from any of 2 hosts"));
 	struct dsn_recipient of[] = {
 		{&recipients[0], DSN_DELAYED, full, SECONDS(NOW), SECONDS(NOW + 3600)},
 		{&recipients[1], DSN_FAILED, silent, SECONDS(NOW), 0},
-		{&recipients[2], DSN_RELAYED, {.class = OUTCOME_DELIVERED, .code = 250, .enhanced = {2, 0, 0}}, 0, 0},
+		{&recipients[2], DSN_RELAYED,
+			{.class = OUTCOME_DELIVERED, .code = 250, .enhanced = {2, 0, 0}}, 0, 0},
 	};
 	struct buf out;
 	struct parsed p;
@@ -225,13 +244,15 @@ static void test_several_recipients(void **state)
 	field_is(s, "Status", "2.0.0");
 	field_is(s, "Last-Attempt-Date", "");
 	assert_true(str_contains(p.bodies[0], STR("It could not be delivered for 1d")));
-	assert_true(str_contains(p.bodies[0], STR("We try until Sun, 22 Nov 2026 06:12:47 +0000.")));
+	assert_true(
+		str_contains(p.bodies[0], STR("We try until Sun, 22 Nov 2026 06:12:47 +0000.")));
 	assert_true(str_contains(p.bodies[0], STR("What we noted: no answer from any of 2 hosts")));
 	assert_true(str_contains(p.bodies[0], STR("[192.0.2.9]:25 said: 452 4.2.2 full")));
 	buf_release(&out);
 }
 
-static void status_is(enum dsn_action action, enum outcome_class class, struct enhanced e, const char *wanted)
+static void status_is(
+	enum dsn_action action, enum outcome_class class, struct enhanced e, const char *wanted)
 {
 	struct outcome o = {.class = class, .enhanced = e};
 	struct dsn_recipient of[] = {{&recipients[1], action, o, 0, 0}};
@@ -289,7 +310,8 @@ static void test_forms_of_the_content(void **state)
 		field_is(p.part_headers[2], "Content-Transfer-Encoding", cases[i].encoding);
 		field_is(p.header, "Content-Transfer-Encoding", cases[i].whole);
 		field_is(p.part_headers[1], "Content-Type",
-		         cases[i].flags & ENVELOPE_UTF8 ? "message/global-delivery-status" : "message/delivery-status");
+			cases[i].flags & ENVELOPE_UTF8 ? "message/global-delivery-status"
+						       : "message/delivery-status");
 		buf_release(&out);
 	}
 }
@@ -312,10 +334,14 @@ static void test_utf8(void **state)
 		lines_are_sound(buf_str(&out), !utf8);
 		struct str s = p.bodies[1];
 		take_section(&s);
-		field_is(s, "Final-Recipient", utf8 ? "utf-8;j\xc3\xb6rg@example.net" : "rfc822;j?rg@example.net");
-		field_is(s, "Diagnostic-Code", utf8 ? "smtp; 550 5.1.1 N\xc3\xb6, ??" : "smtp; 550 5.1.1 N?, ??");
-		assert_true(str_contains(p.bodies[0], utf8 ? STR("<j\xc3\xb6rg@") : STR("<j?rg@")) ||
-		            str_contains(p.bodies[0], utf8 ? STR("to <j\xc3\xb6rg@") : STR("to <j?rg@")));
+		field_is(s, "Final-Recipient",
+			utf8 ? "utf-8;j\xc3\xb6rg@example.net" : "rfc822;j?rg@example.net");
+		field_is(s, "Diagnostic-Code",
+			utf8 ? "smtp; 550 5.1.1 N\xc3\xb6, ??" : "smtp; 550 5.1.1 N?, ??");
+		assert_true(
+			str_contains(p.bodies[0], utf8 ? STR("<j\xc3\xb6rg@") : STR("<j?rg@")) ||
+			str_contains(
+				p.bodies[0], utf8 ? STR("to <j\xc3\xb6rg@") : STR("to <j?rg@")));
 		buf_release(&out);
 	}
 }
@@ -333,7 +359,8 @@ static void test_hostile_text(void **state)
 		for (size_t i = 0; i < 4; i++) {
 			size_t max = i < 2 ? 254 : 512;
 			s[i] = str_of(octets[i], 1 + rng_below(&rng, max));
-			for (size_t j = 0; j < s[i].len; j++) octets[i][j] = evil[rng_below(&rng, sizeof(evil) - 1)];
+			for (size_t j = 0; j < s[i].len; j++)
+				octets[i][j] = evil[rng_below(&rng, sizeof(evil) - 1)];
 		}
 		set_up();
 		recipients[0].address = s[0];
@@ -351,9 +378,9 @@ static void test_hostile_text(void **state)
 		parse(buf_str(&out), &p);
 		assert_non_null(field(p.header, "To").ptr);
 		struct str status = p.bodies[1], message = take_section(&status), name, value;
-		const char *wanted[] = {"Original-Envelope-Id", "Reporting-MTA", "Arrival-Date", "X-Rockdove-Queue-Id",
-		                        "Original-Recipient", "Final-Recipient", "Action", "Status", "Remote-MTA",
-		                        "Diagnostic-Code", "Last-Attempt-Date"};
+		const char *wanted[] = {"Original-Envelope-Id", "Reporting-MTA", "Arrival-Date",
+			"X-Rockdove-Queue-Id", "Original-Recipient", "Final-Recipient", "Action",
+			"Status", "Remote-MTA", "Diagnostic-Code", "Last-Attempt-Date"};
 		for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
 			assert_true(header_next(i < 4 ? &message : &status, &name, &value));
 			assert_str(name, wanted[i]);
@@ -378,7 +405,8 @@ static void test_words_for_every_status(void **state)
 				compose(&out, of, 1, false, "");
 				parse(buf_str(&out), &p);
 				/* A sentence stands between the address and what was said.  */
-				struct str text = str_skip(p.bodies[0], find(p.bodies[0], "<eve@example.net>") + 19);
+				struct str text = str_skip(
+					p.bodies[0], find(p.bodies[0], "<eve@example.net>") + 19);
 				size_t said = find(text, "mx1.example.net");
 				assert_true(str_trim(str_head(text, said)).len > 15);
 				assert_true(str_contains(str_head(text, said), STR(".\r\n")));
@@ -393,8 +421,11 @@ static void test_no_room(void **state)
 	(void)state;
 	set_up();
 	struct dsn_recipient of[] = {{&recipients[0], DSN_FAILED, unknown_user, 0, 0}};
-	struct dsn dsn = {.envelope = &envelope, .hostname = STR("h"), .own_id = STR("x"), .recipients = of,
-	                  .recipient_count = 1};
+	struct dsn dsn = {.envelope = &envelope,
+		.hostname = STR("h"),
+		.own_id = STR("x"),
+		.recipients = of,
+		.recipient_count = 1};
 	struct buf out;
 	buf_init(&out, 500);
 	assert_false(dsn_add_head(&out, &dsn, true));
@@ -433,10 +464,14 @@ static void test_due(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_the_whole_of_one),     cmocka_unit_test(test_several_recipients),
-		cmocka_unit_test(test_status_fits_the_action), cmocka_unit_test(test_forms_of_the_content),
-		cmocka_unit_test(test_utf8),                 cmocka_unit_test(test_hostile_text),
-		cmocka_unit_test(test_words_for_every_status), cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_the_whole_of_one),
+		cmocka_unit_test(test_several_recipients),
+		cmocka_unit_test(test_status_fits_the_action),
+		cmocka_unit_test(test_forms_of_the_content),
+		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_hostile_text),
+		cmocka_unit_test(test_words_for_every_status),
+		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_due),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,8 +39,10 @@ static void qp_escaped(struct encoder *e, char octet, struct buf *out)
 static void qp_release_held(struct encoder *e, bool at_end, struct buf *out)
 {
 	if (!e->held) return;
-	if (at_end) qp_escaped(e, e->held, out);
-	else qp_unit(e, &e->held, 1, out);
+	if (at_end)
+		qp_escaped(e, e->held, out);
+	else
+		qp_unit(e, &e->held, 1, out);
 	e->held = '\0';
 }
 
@@ -49,9 +51,12 @@ static void qp_add(struct encoder *e, struct str octets, struct buf *out)
 	for (size_t i = 0; i < octets.len; i++) {
 		char octet = octets.ptr[i];
 		qp_release_held(e, false, out);
-		if (octet == ' ' || octet == '\t') e->held = octet;
-		else if (octet > ' ' && octet < 0x7f && octet != '=') qp_unit(e, &octet, 1, out);
-		else qp_escaped(e, octet, out);
+		if (octet == ' ' || octet == '\t')
+			e->held = octet;
+		else if (octet > ' ' && octet < 0x7f && octet != '=')
+			qp_unit(e, &octet, 1, out);
+		else
+			qp_escaped(e, octet, out);
 	}
 }
 
@@ -81,8 +86,10 @@ static void base64_more(struct encoder *e, struct str octets, struct buf *out)
 
 void encoder_add(struct encoder *e, struct str octets, struct buf *out)
 {
-	if (e->encoding == ENCODING_QP) qp_add(e, octets, out);
-	else base64_more(e, octets, out);
+	if (e->encoding == ENCODING_QP)
+		qp_add(e, octets, out);
+	else
+		base64_more(e, octets, out);
 }
 
 void encoder_line_end(struct encoder *e, struct buf *out)
@@ -98,6 +105,8 @@ void encoder_line_end(struct encoder *e, struct buf *out)
 
 void encoder_end(struct encoder *e, struct buf *out)
 {
-	if (e->encoding == ENCODING_QP) qp_release_held(e, true, out);
-	else if (e->column) base64_line(e, out);
+	if (e->encoding == ENCODING_QP)
+		qp_release_held(e, true, out);
+	else if (e->column)
+		base64_line(e, out);
 }

@@ -66,8 +66,11 @@ static void lines_are_short(struct str s)
 		str_cut(&s, '\n', &line);
 		while (line.len && line.ptr[line.len - 1] == '\r') line.len--;
 		assert_true(line.len <= 76);
-		assert_false(line.len && (line.ptr[line.len - 1] == ' ' || line.ptr[line.len - 1] == '\t'));
-		for (size_t i = 0; i < line.len; i++) assert_true((line.ptr[i] >= ' ' && line.ptr[i] < 0x7f) || line.ptr[i] == '\t');
+		assert_false(line.len &&
+			(line.ptr[line.len - 1] == ' ' || line.ptr[line.len - 1] == '\t'));
+		for (size_t i = 0; i < line.len; i++)
+			assert_true(
+				(line.ptr[i] >= ' ' && line.ptr[i] < 0x7f) || line.ptr[i] == '\t');
 	}
 }
 
@@ -91,9 +94,9 @@ static void test_quoted_printable(void **state)
 	QP_IS("lone\rcr\nlf\r\n", "lone=0Dcr=0Alf\r\n");
 	/* 75 octets fit, and a soft break makes 76; a triplet is not parted.  */
 	QP_IS("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-	      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=\r\na");
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=\r\na");
 	QP_IS("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3",
-	      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=\r\n=C3");
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=\r\n=C3");
 }
 
 static void test_base64(void **state)
@@ -125,7 +128,8 @@ static void test_decodes_to_what_it_was(void **state)
 	for (int round = 0; round < 4000; round++) {
 		char text[600];
 		struct str s = str_of(text, rng_below(&rng, sizeof(text)));
-		for (size_t i = 0; i < s.len; i++) text[i] = octets[rng_below(&rng, sizeof(octets) - 1)];
+		for (size_t i = 0; i < s.len; i++)
+			text[i] = octets[rng_below(&rng, sizeof(octets) - 1)];
 		struct buf coded, decoded, other;
 		buf_init(&coded, 10000);
 		buf_init(&decoded, 10000);
@@ -135,8 +139,10 @@ static void test_decodes_to_what_it_was(void **state)
 		encode(encoding, s, 1, &other);
 		assert_true(str_eq(buf_str(&coded), buf_str(&other)));
 		lines_are_short(buf_str(&coded));
-		if (encoding == ENCODING_QP) qp_decode(buf_str(&coded), &decoded);
-		else base64_lines_decode(buf_str(&coded), &decoded);
+		if (encoding == ENCODING_QP)
+			qp_decode(buf_str(&coded), &decoded);
+		else
+			base64_lines_decode(buf_str(&coded), &decoded);
 		assert_true(str_eq(buf_str(&decoded), s));
 		buf_release(&coded);
 		buf_release(&decoded);

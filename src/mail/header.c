@@ -34,8 +34,8 @@ static enum watch_state field_begins(struct header_watch *w)
 	return w->id_open ? VALUE_WAIT : SKIP;
 }
 
-/* What stands between two fields and is none ends the header section; but for the "From " line that mailbox
- * files have on top.  */
+/* What stands between two fields and is none ends the header section; but for the "From " line
+ * that mailbox files have on top.  */
 static enum watch_state no_field(struct header_watch *w)
 {
 	struct str name = str_of(w->name, w->name_len);
@@ -49,7 +49,8 @@ static enum watch_state name_octet(struct header_watch *w, char c)
 	if (c == ':') return w->name_len ? field_begins(w) : no_field(w);
 	if (c == ' ' || c == '\t') return NAME_BLANK;
 	if (c == '\r' || c == '\n') return no_field(w);
-	/* A name longer than any that we look for is kept one octet too long, so that it equals none.  */
+	/* A name longer than any that we look for is kept one octet too long, so that it equals
+	 * none.  */
 	if (w->name_len < sizeof(w->name)) w->name[w->name_len++] = c;
 	return NAME;
 }

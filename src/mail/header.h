@@ -4,7 +4,8 @@
 
 #include "base/buf.h"
 
-/* Watches content octets up to the empty line; keeps what the server wants to know.  Bounded memory.  */
+/* Watches content octets up to the empty line; keeps what the server wants to know.  Bounded
+ * memory.  */
 struct header_watch {
 	uint32_t received;    /* Received fields so far (RFC 5321 6.3: 100 is a loop) */
 	bool done;            /* the empty line, or the end, was seen */
@@ -26,10 +27,10 @@ static inline struct str header_message_id(const struct header_watch *w)
 	return (struct str){w->message_id, w->message_id_len};
 }
 
-/* Walk a header section held whole: the next field from the front of *section; name without colon,
- * value raw (still folded, without the final line end).  False at the empty line or the end; *section is then
- * what follows the empty line.  A line that is no field ends the section too, and stays at the front of *section.
- * Takes CRLF and LF line ends.  */
+/* Walk a header section held whole: the next field from the front of *section; name without
+ * colon, value raw (still folded, without the final line end).  False at the empty line or the
+ * end; *section is then what follows the empty line.  A line that is no field ends the section
+ * too, and stays at the front of *section. Takes CRLF and LF line ends.  */
 bool header_next(struct str *section, struct str *ret_name, struct str *ret_value);
 
 #endif

@@ -36,7 +36,8 @@ static void test_watch(void **state)
 	watch(STR("\r\n"), (struct seen){0, true, false, ""});
 	watch(STR("\nReceived: x"), (struct seen){0, true, false, ""});
 	watch(STR("Subject: x\r\n\r\nReceived: x\r\n\xff"), (struct seen){0, true, false, ""});
-	watch(STR("Received: a\r\n b\r\n\tc\r\nRECEIVED:\r\nreceived : x\r\nX-Received: n\r\nReceived-SPF: n\r\n\r\n"),
+	watch(STR("Received: a\r\n b\r\n\tc\r\nRECEIVED:\r\nreceived : x\r\nX-Received: n\r\n"
+		  "Received-SPF: n\r\n\r\n"),
 		(struct seen){3, true, false, ""});
 	watch(STR("Subject: Received: x\r\n Received: y\r\n\r\n"),
 		(struct seen){0, true, false, ""});
@@ -82,7 +83,8 @@ static void test_long_names(void **state)
 	(void)state;
 	watch(STR("ReceivedReceivedReceivedReceived: x\r\n\r\n"),
 		(struct seen){0, true, false, ""});
-	watch(STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: x\r\nReceived: x\r\n\r\n"),
+	watch(STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: x\r\n"
+		  "Received: x\r\n\r\n"),
 		(struct seen){1, true, false, ""});
 }
 

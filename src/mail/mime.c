@@ -6,15 +6,22 @@ static struct str skip_comments(struct str s)
 	size_t i = 0, depth = 0;
 	for (; i < s.len; i++) {
 		char c = s.ptr[i];
-		if (c == '\\' && depth) i++;
-		else if (c == '(') depth++;
-		else if (c == ')' && depth) depth--;
-		else if (!depth && c != ' ' && c != '\t') break;
+		if (c == '\\' && depth)
+			i++;
+		else if (c == '(')
+			depth++;
+		else if (c == ')' && depth)
+			depth--;
+		else if (!depth && c != ' ' && c != '\t')
+			break;
 	}
 	return str_skip(s, i < s.len ? i : s.len);
 }
 
-static bool ends_token(char c) { return c == ';' || c == ' ' || c == '\t' || c == '(' || c == '=' || c == '"'; }
+static bool ends_token(char c)
+{
+	return c == ';' || c == ' ' || c == '\t' || c == '(' || c == '=' || c == '"';
+}
 
 static struct str take_token(struct str *s)
 {
@@ -32,8 +39,10 @@ static size_t take_quoted(struct str *s, char *to, size_t max)
 	bool fits = true;
 	for (; i < s->len && s->ptr[i] != '"'; i++) {
 		if (s->ptr[i] == '\\' && i + 1 < s->len) i++;
-		if (n < max) to[n++] = s->ptr[i];
-		else fits = false;
+		if (n < max)
+			to[n++] = s->ptr[i];
+		else
+			fits = false;
 	}
 	*s = skip_comments(str_skip(*s, i < s->len ? i + 1 : s->len));
 	return fits ? n : 0;

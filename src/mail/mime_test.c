@@ -30,9 +30,11 @@ static void test_boundaries(void **state)
 	(void)state;
 	type_is("multipart/mixed; boundary=abc", MIME_MULTIPART, "abc");
 	type_is("multipart/mixed;boundary = \"a b\\\"c: \"; x=y", MIME_MULTIPART, "a b\"c:");
-	type_is("multipart/mixed (c; boundary=no (nested\\))) ; (d) BOUNDARY(e)=(f)abc(g)", MIME_MULTIPART, "abc");
+	type_is("multipart/mixed (c; boundary=no (nested\\))) ; (d) BOUNDARY(e)=(f)abc(g)",
+		MIME_MULTIPART, "abc");
 	type_is("multipart/mixed (\\() ; boundary=abc", MIME_MULTIPART, "abc");
-	type_is("multipart/mixed; a=b; boundary=----=_Part_1; boundary=second", MIME_MULTIPART, "----=_Part_1");
+	type_is("multipart/mixed; a=b; boundary=----=_Part_1; boundary=second", MIME_MULTIPART,
+		"----=_Part_1");
 	type_is("multipart/mixed; a=\"; boundary=no\"", MIME_MULTIPART, "");
 	type_is("multipart/mixed; boundary", MIME_MULTIPART, "");
 	type_is("multipart/mixed; boundary=", MIME_MULTIPART, "");

@@ -1,7 +1,7 @@
 #include "mail/recode.h"
 
-enum { TEXT_LINE_MAX = 998 };                    /* RFC 5322 2.1.1 */
-enum { KEEP, TO_QP, TO_BASE64, RELABEL };        /* what is done to an entity */
+enum { TEXT_LINE_MAX = 998 };             /* RFC 5322 2.1.1 */
+enum { KEEP, TO_QP, TO_BASE64, RELABEL }; /* what is done to an entity */
 enum { FIELD_OTHER, FIELD_TYPE, FIELD_ENCODING };
 
 /* Containers are relabelled only when something in the message is re-coded at all.  */
@@ -90,11 +90,14 @@ static uint8_t encoding_for(const struct recode *r)
 
 static void add_field(struct recode *r, struct str line, struct buf *out)
 {
-	if (r->writing) put(r, line, out);
-	else r->added += line.len;
+	if (r->writing)
+		put(r, line, out);
+	else
+		r->added += line.len;
 }
 
-/* The end of a leaf's header section; what re-coding adds is written, or counted in case it will be.  */
+/* The end of a leaf's header section; what re-coding adds is written, or counted in case it
+ * will be.  */
 static void begin_leaf(struct recode *r, struct buf *out)
 {
 	r->where = RECODE_IN_LEAF;
@@ -140,14 +143,17 @@ static void end_header(struct recode *r, struct str empty_line, struct buf *out)
 	bool plain = r->encoding != MIME_ENCODED;
 	bool multipart = plain && r->type.kind == MIME_MULTIPART && r->type.boundary_len;
 	bool message = plain && r->type.kind == MIME_MESSAGE;
-	if (multipart || message) label_container(r, out);
-	else begin_leaf(r, out);
+	if (multipart || message)
+		label_container(r, out);
+	else
+		begin_leaf(r, out);
 	put(r, empty_line, out);
 	if (multipart) enter_multipart(r);
 	if (message) begin_entity(r, true, false);
 }
 
-/* A leaf is over.  at_boundary: the line end before the boundary is the boundary's (RFC 2046 5.1.1).  */
+/* A leaf is over.  at_boundary: the line end before the boundary is the boundary's (RFC 2046
+ * 5.1.1).  */
 static void end_leaf(struct recode *r, bool at_boundary, struct buf *out)
 {
 	uint8_t would = encoding_for(r);
@@ -169,8 +175,10 @@ static void end_leaf(struct recode *r, bool at_boundary, struct buf *out)
 		r->written += r->label_size + r->raw_size;
 		return;
 	}
-	if (in_signed(r)) fault(r, RECODE_SIGNED);
-	else if (would == KEEP) fault(r, RECODE_FIXED);
+	if (in_signed(r))
+		fault(r, RECODE_SIGNED);
+	else if (would == KEEP)
+		fault(r, RECODE_FIXED);
 	decide(r, would);
 	r->needed++;
 	r->written += r->added + r->encoder.size + tail;
@@ -178,8 +186,10 @@ static void end_leaf(struct recode *r, bool at_boundary, struct buf *out)
 
 static void end_entity(struct recode *r, bool at_boundary, struct buf *out)
 {
-	if (r->where == RECODE_IN_LEAF) end_leaf(r, at_boundary, out);
-	else if (r->where == RECODE_IN_HEADER && !r->writing) r->written += r->label_size;
+	if (r->where == RECODE_IN_LEAF)
+		end_leaf(r, at_boundary, out);
+	else if (r->where == RECODE_IN_HEADER && !r->writing)
+		r->written += r->label_size;
 }
 
 /* ---- lines; text is without the line end, whole with it ---- */
@@ -206,11 +216,13 @@ static void begin_field(struct recode *r, struct str line)
 	if (str_ieq(name, STR("Content-Type"))) r->field = FIELD_TYPE;
 	if (str_ieq(name, STR("Content-Transfer-Encoding"))) r->field = FIELD_ENCODING;
 	if (str_ieq(name, STR("MIME-Version"))) r->has_mime_version = true;
-	bool signature = str_ieq(name, STR("DKIM-Signature")) || str_ieq(name, STR("ARC-Message-Signature"));
+	bool signature =
+		str_ieq(name, STR("DKIM-Signature")) || str_ieq(name, STR("ARC-Message-Signature"));
 	if (r->entity == 1 && signature) r->dkim = true;
 }
 
-static void header_line(struct recode *r, struct str text, struct str whole, bool first, struct buf *out)
+static void header_line(
+	struct recode *r, struct str text, struct str whole, bool first, struct buf *out)
 {
 	if (beyond_seven_bit(text)) fault(r, RECODE_HEADER);
 	bool folded = first && text.len && (text.ptr[0] == ' ' || text.ptr[0] == '\t');
@@ -227,8 +239,10 @@ static void header_line(struct recode *r, struct str text, struct str whole, boo
 		memcpy(r->value + r->value_len, part.ptr, part.len);
 		r->value_len = (uint16_t)(r->value_len + part.len);
 	}
-	if (r->field != FIELD_ENCODING || (r->writing && r->action == KEEP)) put(r, whole, out);
-	else if (!r->writing) r->label_size += whole.len;
+	if (r->field != FIELD_ENCODING || (r->writing && r->action == KEEP))
+		put(r, whole, out);
+	else if (!r->writing)
+		r->label_size += whole.len;
 }
 
 static void leaf_line(struct recode *r, struct str text, struct str whole, struct buf *out)
@@ -335,7 +349,8 @@ bool recode_feed(struct recode *r, struct str octets, struct buf *out)
 		r->line_len = (uint16_t)(r->line_len + part.len);
 		octets = str_skip(octets, part.len);
 		struct str line = str_of(r->line, r->line_len);
-		if (line.len >= 2 && line.ptr[line.len - 1] == '\n' && line.ptr[line.len - 2] == '\r') {
+		if (line.len >= 2 && line.ptr[line.len - 1] == '\n' &&
+			line.ptr[line.len - 2] == '\r') {
 			take_line(r, line, true, out);
 			r->line_len = 0;
 		} else if (line.len == sizeof(r->line)) {
@@ -354,8 +369,10 @@ bool recode_end(struct recode *r, struct buf *out)
 	if (r->line_len && good(r, out)) take_line(r, str_of(r->line, r->line_len), false, out);
 	r->line_len = 0;
 	if (good(r, out)) end_entity(r, false, out);
-	if (!r->writing) r->size = r->written + (r->needed ? r->labels_after : r->labels_before);
-	else if (good(r, out)) ASSERT(r->written == r->size);
+	if (!r->writing)
+		r->size = r->written + (r->needed ? r->labels_after : r->labels_before);
+	else if (good(r, out))
+		ASSERT(r->written == r->size);
 	return good(r, out);
 }
 

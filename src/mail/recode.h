@@ -1,10 +1,11 @@
-/* A message made fit for a next hop without 8BITMIME or BINARYMIME: parts that are not 7-bit text are re-coded, text as
- * quoted-printable, the rest as base64; everything else passes octet for octet (RFC 6152, RFC 3030 3, RFC 2045 6).
+/* A message made fit for a next hop without 8BITMIME or BINARYMIME: parts that are not 7-bit are
+ * re-coded, text as quoted-printable, the rest as base64; everything else passes octet for octet
+ * (RFC 6152, RFC 3030 3, RFC 2045 6).
  *
  * A push filter that never holds the message; it is run twice over the same content, cut anywhere:
  *
  *	recode_init(&r);
- *	while (octets) recode_feed(&r, octets, NULL);   first pass: is it possible, which parts, how large
+ *	while (octets) recode_feed(&r, octets, NULL);   first pass: possible? which parts? how large?
  *	recode_end(&r, NULL);
  *	if (r.fault) return recode_outcome(&r);
  *	if (!r.needed) send the content as it is, it is 7-bit
@@ -12,11 +13,14 @@
  *	while (octets) recode_feed(&r, octets, &out);   second pass: writes
  *	recode_end(&r, &out);
  *
- * A part is re-coded when it has an octet over 127, a NUL, a bare CR or LF, or a line over 998 octets.  It cannot be done
+ * A part is re-coded when it has an octet over 127, a NUL, a bare CR or LF, or a line over 998
+ * octets.  It cannot be done
  *   - in a header section, a preamble or an epilogue
- *   - within multipart/signed, or when the message has a DKIM-Signature or ARC-Message-Signature: it would break it
- *   - in a part that is labelled quoted-printable or base64, and in message/... parts but message/rfc822 (whose
- *     parts are re-coded in their turn) and message/global... (base64, RFC 6532 3.7)
+ *   - within multipart/signed, or when the message has a DKIM-Signature or an
+ *     ARC-Message-Signature: it would break it
+ *   - in a part that is labelled quoted-printable or base64, and in message/... parts but
+ *     message/rfc822 (whose parts are re-coded in their turn) and message/global... (base64,
+ *     RFC 6532 3.7)
  *   - past RECODE_LEVELS nested multiparts, or past RECODE_ENTITIES parts.  */
 #ifndef MAIL_RECODE_H
 #define MAIL_RECODE_H
@@ -27,11 +31,11 @@
 
 enum recode_fault {
 	RECODE_FINE,
-	RECODE_HEADER,   /* octets over 127, or worse, in a header section */
-	RECODE_OUTSIDE,  /* the same in a multipart, outside of its parts */
-	RECODE_SIGNED,   /* a signature would break */
-	RECODE_FIXED,    /* the type, or the encoding, of a part does not allow it */
-	RECODE_DEEP,     /* nested too deep, or too many parts */
+	RECODE_HEADER,  /* octets over 127, or worse, in a header section */
+	RECODE_OUTSIDE, /* the same in a multipart, outside of its parts */
+	RECODE_SIGNED,  /* a signature would break */
+	RECODE_FIXED,   /* the type, or the encoding, of a part does not allow it */
+	RECODE_DEEP,    /* nested too deep, or too many parts */
 };
 
 enum { RECODE_LEVELS = 16, RECODE_ENTITIES = 4096, RECODE_LINE = 1024, RECODE_FIELD = 1024 };
@@ -42,11 +46,11 @@ struct recode {
 	uint64_t size;           /* octets of the result; right after the first pass's recode_end */
 	/* The rest is private.  */
 	uint64_t written;
-	bool writing;            /* second pass */
+	bool writing; /* second pass */
 	enum { RECODE_IN_HEADER, RECODE_IN_LEAF, RECODE_IN_MULTIPART } where;
-	char line[RECODE_LINE];  /* the unfinished line, or what is left of a long one */
+	char line[RECODE_LINE]; /* the unfinished line, or what is left of a long one */
 	uint16_t line_len;
-	uint64_t line_before;    /* octets of this line that are already dealt with */
+	uint64_t line_before; /* octets of this line that are already dealt with */
 	struct recode_level {
 		char boundary[MIME_BOUNDARY_MAX];
 		uint8_t boundary_len;
@@ -55,19 +59,19 @@ struct recode {
 	uint8_t depth;
 	bool dkim;
 	/* The entity (message or part) under way.  */
-	uint32_t entity;         /* its number + 1 */
+	uint32_t entity; /* its number + 1 */
 	bool is_message, in_digest, has_mime_version, has_type, has_encoding, needs, crlf_held;
 	enum mime_encoding encoding;
 	struct mime_type type;
-	uint8_t action;          /* second pass: what was decided on it in the first */
-	uint64_t label_size;     /* its Content-Transfer-Encoding fields */
-	uint64_t raw_size;       /* as it came, from the label on */
+	uint8_t action;                       /* second pass: what was decided on it in the first */
+	uint64_t label_size;                  /* its Content-Transfer-Encoding fields */
+	uint64_t raw_size;                    /* as it came, from the label on */
 	uint64_t labels_before, labels_after; /* of containers, in all */
-	uint8_t field;           /* which field is under way */
+	uint8_t field;                        /* which field is under way */
 	char value[RECODE_FIELD];
 	uint16_t value_len;
 	struct encoder encoder;
-	uint64_t added;          /* octets of header fields that re-coding adds */
+	uint64_t added;                       /* octets of header fields that re-coding adds */
 	uint8_t actions[RECODE_ENTITIES / 4]; /* two bits an entity */
 };
 

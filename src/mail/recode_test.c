@@ -5,7 +5,8 @@
 
 static struct recode recode;
 
-/* Run both passes with the content cut every `piece` octets.  Returns the fault; out has the result.  */
+/* Run both passes with the content cut every `piece` octets.  Returns the fault; out has the
+ * result.  */
 static enum recode_fault pass(struct str content, size_t piece, struct buf *out)
 {
 	recode_init(&recode);
@@ -46,14 +47,19 @@ static void fails_len(struct str content, enum recode_fault wanted)
 		struct buf out;
 		buf_init(&out, 1 << 20);
 		enum recode_fault got = pass(content, piece, &out);
-		if (got != wanted) fail_msg("fault %d, wanted %d: " STR_FMT, got, wanted, STR_ARG(content));
+		if (got != wanted)
+			fail_msg("fault %d, wanted %d: " STR_FMT, got, wanted, STR_ARG(content));
 		struct outcome o = recode_outcome(&recode);
-		assert_true(o.class == OUTCOME_FAILED && o.enhanced.subject == 6 && o.enhanced.detail == 3);
+		assert_true(o.class == OUTCOME_FAILED && o.enhanced.subject == 6 &&
+			o.enhanced.detail == 3);
 		buf_release(&out);
 	}
 }
 
-static void fails(const char *content, enum recode_fault wanted) { fails_len(str_from_c(content), wanted); }
+static void fails(const char *content, enum recode_fault wanted)
+{
+	fails_len(str_from_c(content), wanted);
+}
 
 #define MIXED "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n"
 
@@ -66,7 +72,8 @@ static void test_seven_bit_passes(void **state)
 	passes("A: b\r\n\r\n");
 	passes("A: b\r\n\r\ntext without end");
 	passes("A: b\r\nContent-Transfer-Encoding: 8bit\r\n\r\ntext\r\n");
-	passes(MIXED "Content-Transfer-Encoding: 8bit\r\n\r\npreamble\r\n--b\r\n\r\na\r\n--b\r\nX: y\r\n--b--\r\nepilogue");
+	passes(MIXED
+		"Content-Transfer-Encoding: 8bit\r\n\r\npreamble\r\n--b\r\n\r\na\r\n--b\r\nX: y\r\n--b--\r\nepilogue");
 	passes("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\na\r\n--b--\r\n");
 	passes("DKIM-Signature: v=1\r\n\r\ntext\r\n");
 }
@@ -75,38 +82,48 @@ static void test_text(void **state)
 {
 	(void)state;
 	becomes("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding:\r\n 8bit\r\nX: y\r\n"
-	        "\r\n\xc3\xb6 = \r\n.\r\n",
-	        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nX: y\r\n"
-	        "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=B6 =3D=20\r\n.\r\n", 1);
+		"\r\n\xc3\xb6 = \r\n.\r\n",
+		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nX: y\r\n"
+		"Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=B6 =3D=20\r\n.\r\n",
+		1);
 	/* Labelled 7bit, or not at all, and no MIME: what is there counts.  */
 	becomes("A: b\r\n\r\n\xf6\r\n",
-	        "A: b\r\nContent-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n"
-	        "Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6\r\n", 1);
+		"A: b\r\nContent-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6\r\n",
+		1);
 	becomes("MIME-Version: 1.0\r\ncontent-type: text/html\r\ncontent-transfer-encoding: 7bit\r\n\r\n\xf6",
-	        "MIME-Version: 1.0\r\ncontent-type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=F6", 1);
+		"MIME-Version: 1.0\r\ncontent-type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=F6",
+		1);
 }
 
 static void test_other_types_become_base64(void **state)
 {
 	(void)state;
 	becomes("MIME-Version: 1.0\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n\xff\r\nab\r\n",
-	        "MIME-Version: 1.0\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w0KYWINCg==\r\n", 1);
+		"MIME-Version: 1.0\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w0KYWINCg==\r\n",
+		1);
 	/* The line end before a boundary is the boundary's.  */
-	becomes(MIXED "\r\n--b\r\nContent-Type: image/png\r\n\r\n\xff\r\n\r\n--b\r\nContent-Type: image/png\r\n\r\n\xff\r\n--b--\r\n",
-	        MIXED "\r\n--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w0K\r\n"
-	              "--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w==\r\n--b--\r\n", 2);
+	becomes(MIXED
+		"\r\n--b\r\nContent-Type: image/png\r\n\r\n\xff\r\n\r\n--b\r\nContent-Type: image/png\r\n\r\n\xff\r\n--b--\r\n",
+		MIXED
+		"\r\n--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w0K\r\n"
+		"--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w==\r\n--b--\r\n",
+		2);
 	becomes("MIME-Version: 1.0\r\nContent-Type: message/global\r\n\r\n\xff",
-	        "MIME-Version: 1.0\r\nContent-Type: message/global\r\nContent-Transfer-Encoding: base64\r\n\r\n/w==\r\n", 1);
+		"MIME-Version: 1.0\r\nContent-Type: message/global\r\nContent-Transfer-Encoding: base64\r\n\r\n/w==\r\n",
+		1);
 }
 
 static void test_binary(void **state)
 {
 	(void)state;
 	becomes_len(STR("MIME-Version: 1.0\r\nContent-Type: image/png\r\n\r\na\0\nb\rc\r\n"),
-	            "MIME-Version: 1.0\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nYQAKYg1jDQo=\r\n", 1);
+		"MIME-Version: 1.0\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nYQAKYg1jDQo=\r\n",
+		1);
 	becomes("MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\na\nb\rc\r",
-	        "MIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-	        "a=0Ab=0Dc=0D", 1);
+		"MIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+		"a=0Ab=0Dc=0D",
+		1);
 	fails("A: b\nB: c\r\n\r\n", RECODE_HEADER);
 	fails_len(STR("A: b\0\r\n\r\n"), RECODE_HEADER);
 }
@@ -114,55 +131,69 @@ static void test_binary(void **state)
 static void test_only_the_parts_that_need_it(void **state)
 {
 	(void)state;
-	becomes(MIXED "Content-Transfer-Encoding: 8bit\r\n\r\npreamble\r\n"
-	              "--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nplain\r\n"
-	              "--b  \r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xb6\r\n\r\n"
-	              "--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w==\r\n--b--\r\nend\r\n",
-	        MIXED "Content-Transfer-Encoding: 7bit\r\n\r\npreamble\r\n"
-	              "--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nplain\r\n"
-	              "--b  \r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-	              "=C3=B6\r\n\r\n"
-	              "--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w==\r\n--b--\r\nend\r\n", 1);
+	becomes(MIXED
+		"Content-Transfer-Encoding: 8bit\r\n\r\npreamble\r\n"
+		"--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nplain\r\n"
+		"--b  \r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xb6\r\n\r\n"
+		"--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w==\r\n--b--\r\nend\r\n",
+		MIXED
+		"Content-Transfer-Encoding: 7bit\r\n\r\npreamble\r\n"
+		"--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nplain\r\n"
+		"--b  \r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+		"=C3=B6\r\n\r\n"
+		"--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n/w==\r\n--b--\r\nend\r\n",
+		1);
 }
 
 static void test_nesting(void **state)
 {
 	(void)state;
 	/* An outer boundary ends inner parts; "--bb" is no "--b"; a message is entered.  */
-	becomes(MIXED "\r\n--b\r\nContent-Type: multipart/alternative; boundary=bb\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-	              "--bb\r\n\r\n--bbb\r\n\xf6\r\n--bb\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-	              "Subject: x\r\n\r\n\xf6\r\n--b\r\n\r\n\xf6\r\n--b--\r\n--b\r\n\r\n",
-	        MIXED "\r\n--b\r\nContent-Type: multipart/alternative; boundary=bb\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
-	              "--bb\r\nContent-Transfer-Encoding: quoted-printable\r\n"
-	              "Content-Type: text/plain; charset=unknown-8bit\r\n\r\n--bbb\r\n=F6\r\n"
-	              "--bb\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
-	              "Subject: x\r\nContent-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n"
-	              "Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6\r\n"
-	              "--b\r\nContent-Transfer-Encoding: quoted-printable\r\n"
-	              "Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6\r\n--b--\r\n--b\r\n\r\n", 3);
-	becomes(MIXED "\r\n--b\r\n" MIXED "\r\n--b--\r\n--b\r\nContent-Type: text/plain\r\n\r\n\xf6\r\n--b--\r\n",
-	        MIXED "\r\n--b\r\n" MIXED "\r\n--b--\r\n--b\r\nContent-Type: text/plain\r\n"
-	              "Content-Transfer-Encoding: quoted-printable\r\n\r\n=F6\r\n--b--\r\n", 1);
+	becomes(MIXED
+		"\r\n--b\r\nContent-Type: multipart/alternative; boundary=bb\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+		"--bb\r\n\r\n--bbb\r\n\xf6\r\n--bb\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+		"Subject: x\r\n\r\n\xf6\r\n--b\r\n\r\n\xf6\r\n--b--\r\n--b\r\n\r\n",
+		MIXED
+		"\r\n--b\r\nContent-Type: multipart/alternative; boundary=bb\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+		"--bb\r\nContent-Transfer-Encoding: quoted-printable\r\n"
+		"Content-Type: text/plain; charset=unknown-8bit\r\n\r\n--bbb\r\n=F6\r\n"
+		"--bb\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+		"Subject: x\r\nContent-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6\r\n"
+		"--b\r\nContent-Transfer-Encoding: quoted-printable\r\n"
+		"Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6\r\n--b--\r\n--b\r\n\r\n",
+		3);
+	becomes(MIXED "\r\n--b\r\n" MIXED
+		      "\r\n--b--\r\n--b\r\nContent-Type: text/plain\r\n\r\n\xf6\r\n--b--\r\n",
+		MIXED "\r\n--b\r\n" MIXED "\r\n--b--\r\n--b\r\nContent-Type: text/plain\r\n"
+		      "Content-Transfer-Encoding: quoted-printable\r\n\r\n=F6\r\n--b--\r\n",
+		1);
 	/* In a digest a part is a message unless it says otherwise (RFC 2046 5.1.5).  */
 	becomes("MIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: b\r\nMIME-Version: 1.0\r\n"
-	        "Content-Type: text/plain\r\n\r\n\xf6\r\n--b--\r\n",
-	        "MIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: b\r\nMIME-Version: 1.0\r\n"
-	        "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=F6\r\n--b--\r\n", 1);
+		"Content-Type: text/plain\r\n\r\n\xf6\r\n--b--\r\n",
+		"MIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: b\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=F6\r\n--b--\r\n",
+		1);
 }
 
 static void test_impossible(void **state)
 {
 	(void)state;
 	fails("Subject: \xf6\r\n\r\n", RECODE_HEADER);
-	fails(MIXED "\r\n--b\r\nContent-Disposition: x; filename=\xf6\r\n\r\n\r\n--b--\r\n", RECODE_HEADER);
+	fails(MIXED "\r\n--b\r\nContent-Disposition: x; filename=\xf6\r\n\r\n\r\n--b--\r\n",
+		RECODE_HEADER);
 	fails("Content-Type: message/rfc822\r\n\r\nSubject: \xf6\r\n\r\n", RECODE_HEADER);
 	fails(MIXED "\r\n\xf6\r\n--b--\r\n", RECODE_OUTSIDE);
 	fails(MIXED "\r\n--b--\r\n\xf6", RECODE_OUTSIDE);
-	fails(MIXED "\r\n--b--\r\n--b\r\n\r\n\xf6", RECODE_OUTSIDE); /* what was closed is not opened again */
-	fails(MIXED "\r\n--b\r\n" MIXED "\r\n--b--\r\n\xf6", RECODE_OUTSIDE); /* the inner of two alike is closed */
-	fails("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xf6\r\n--b--\r\n", RECODE_SIGNED);
+	fails(MIXED "\r\n--b--\r\n--b\r\n\r\n\xf6",
+		RECODE_OUTSIDE); /* what was closed is not opened again */
+	fails(MIXED "\r\n--b\r\n" MIXED "\r\n--b--\r\n\xf6",
+		RECODE_OUTSIDE); /* the inner of two alike is closed */
+	fails("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xf6\r\n--b--\r\n",
+		RECODE_SIGNED);
 	fails("Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
-	      "--c\r\n\r\n\xf6\r\n--c--\r\n--b--\r\n", RECODE_SIGNED);
+	      "--c\r\n\r\n\xf6\r\n--c--\r\n--b--\r\n",
+		RECODE_SIGNED);
 	fails("DKIM-Signature: v=1\r\n\r\n\xf6\r\n", RECODE_SIGNED);
 	fails("Arc-Message-Signature: i=1\r\n\r\n\xf6\r\n", RECODE_SIGNED);
 	fails("Content-Transfer-Encoding: base64\r\n\r\n\xf6\r\n", RECODE_FIXED);
@@ -171,7 +202,8 @@ static void test_impossible(void **state)
 	fails("Content-Type: message/partial; id=1\r\n\r\n\xf6\r\n", RECODE_FIXED);
 	fails("Content-Type: message/delivery-status\r\n\r\n\xf6\r\n", RECODE_FIXED);
 	fails("Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\n\xf6\r\n", RECODE_FIXED);
-	fails("Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n\xf6\r\n", RECODE_FIXED);
+	fails("Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n\xf6\r\n",
+		RECODE_FIXED);
 }
 
 /* A signature of a message that is attached is none of the message's.  */
@@ -179,15 +211,19 @@ static void test_attached_signature(void **state)
 {
 	(void)state;
 	becomes("Content-Type: message/rfc822\r\n\r\nDKIM-Signature: v=1\r\nContent-Type: text/plain\r\nMIME-Version: 1.0\r\n\r\n\xf6",
-	        "Content-Type: message/rfc822\r\n\r\nDKIM-Signature: v=1\r\nContent-Type: text/plain\r\nMIME-Version: 1.0\r\n"
-	        "Content-Transfer-Encoding: quoted-printable\r\n\r\n=F6", 1);
+		"Content-Type: message/rfc822\r\n\r\nDKIM-Signature: v=1\r\nContent-Type: text/plain\r\nMIME-Version: 1.0\r\n"
+		"Content-Transfer-Encoding: quoted-printable\r\n\r\n=F6",
+		1);
 	/* Beside what is signed everything may change.  */
-	becomes(MIXED "\r\n--b\r\nContent-Type: multipart/signed; boundary=c\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-	              "--c\r\nContent-Type: multipart/mixed; boundary=d\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--d--\r\n--c--\r\n"
-	              "--b\r\nContent-Type: text/plain\r\n\r\n\xf6\r\n--b--\r\n",
-	        MIXED "\r\n--b\r\nContent-Type: multipart/signed; boundary=c\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
-	              "--c\r\nContent-Type: multipart/mixed; boundary=d\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--d--\r\n--c--\r\n"
-	              "--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=F6\r\n--b--\r\n", 1);
+	becomes(MIXED
+		"\r\n--b\r\nContent-Type: multipart/signed; boundary=c\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+		"--c\r\nContent-Type: multipart/mixed; boundary=d\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--d--\r\n--c--\r\n"
+		"--b\r\nContent-Type: text/plain\r\n\r\n\xf6\r\n--b--\r\n",
+		MIXED
+		"\r\n--b\r\nContent-Type: multipart/signed; boundary=c\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+		"--c\r\nContent-Type: multipart/mixed; boundary=d\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--d--\r\n--c--\r\n"
+		"--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=F6\r\n--b--\r\n",
+		1);
 }
 
 static void add_repeated(struct buf *b, const char *s, size_t n)
@@ -198,7 +234,8 @@ static void add_repeated(struct buf *b, const char *s, size_t n)
 static void test_long_lines(void **state)
 {
 	(void)state;
-	static const size_t lengths[] = {997, 998, 999, 1022, 1023, 1024, 1025, 2047, 2048, 2049, 5000};
+	static const size_t lengths[] = {
+		997, 998, 999, 1022, 1023, 1024, 1025, 2047, 2048, 2049, 5000};
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		struct buf in, wanted, out;
 		buf_init(&in, 20000);
@@ -209,7 +246,8 @@ static void test_long_lines(void **state)
 		buf_add(&in, STR("\r\n"));
 		bool too_long = lengths[i] > 998;
 		buf_add(&wanted, STR("Content-Type: text/plain\r\nMIME-Version: 1.0\r\n"));
-		if (too_long) buf_add(&wanted, STR("Content-Transfer-Encoding: quoted-printable\r\n"));
+		if (too_long)
+			buf_add(&wanted, STR("Content-Transfer-Encoding: quoted-printable\r\n"));
 		buf_add(&wanted, STR("\r\n"));
 		for (size_t j = 0; j < lengths[i]; j++) {
 			if (too_long && j && j % 75 == 0) buf_add(&wanted, STR("=\r\n"));
@@ -247,10 +285,13 @@ static void test_limits(void **state)
 		buf_init(&in, 100000);
 		buf_init(&out, 100000);
 		for (size_t i = 0; i < depth; i++)
-			buf_printf(&in, "Content-Type: multipart/mixed; boundary=b%zu\r\n\r\n--b%zu\r\n", i, i);
+			buf_printf(&in,
+				"Content-Type: multipart/mixed; boundary=b%zu\r\n\r\n--b%zu\r\n", i,
+				i);
 		buf_add(&in, STR("Content-Type: text/plain\r\n\r\n\xf6\r\n"));
 		bool too_deep = depth > RECODE_LEVELS;
-		assert_int_equal(pass(buf_str(&in), 1000, &out), too_deep ? RECODE_DEEP : RECODE_FINE);
+		assert_int_equal(
+			pass(buf_str(&in), 1000, &out), too_deep ? RECODE_DEEP : RECODE_FINE);
 		buf_release(&in);
 		buf_release(&out);
 	}
@@ -260,25 +301,45 @@ static void test_limits(void **state)
 		buf_init(&out, 1 << 20);
 		buf_add(&in, STR(MIXED "\r\n"));
 		add_repeated(&in, "--b\r\nContent-Type: text/plain\r\n\r\n\xf6\r\n", parts);
-		assert_int_equal(pass(buf_str(&in), 1000, &out), parts < RECODE_ENTITIES ? RECODE_FINE : RECODE_DEEP);
+		assert_int_equal(pass(buf_str(&in), 1000, &out),
+			parts < RECODE_ENTITIES ? RECODE_FINE : RECODE_DEEP);
 		if (parts < RECODE_ENTITIES) assert_int_equal(recode.needed, parts);
 		buf_release(&in);
 		buf_release(&out);
 	}
 }
 
-/* Heaps of pieces that mean something: the result is 7-bit with lines of lawful length, its size is foretold, it does not
- * depend on how the content is cut, and re-coding it again changes nothing.  */
+/* Heaps of pieces that mean something: the result is 7-bit with lines of lawful length, its
+ * size is foretold, it does not depend on how the content is cut, and re-coding it again
+ * changes nothing.  */
 static void test_random_messages(void **state)
 {
 	(void)state;
 	static const struct str pieces[] = {
-		STR("\r\n"), STR("\r\n"), STR("\r\n\r\n"), STR("--a"), STR("--b"), STR("--a\r\n"), STR("--b\r\n"), STR("--"), STR("\xf6"),
-		STR("\xc3\xb6 text "), STR("Content-Type: multipart/mixed; boundary=a\r\n"),
-		STR("Content-Type: multipart/digest; boundary=\"b\"\r\n"), STR("Content-Type: text/plain\r\n"),
-		STR("Content-Type: image/gif\r\n"), STR("Content-Type: message/rfc822\r\n\r\n"), STR("MIME-Version: 1.0\r\n"),
-		STR("Content-Transfer-Encoding: 8bit\r\n"), STR("Content-Transfer-Encoding: binary\r\n"), STR(" "), STR("x: y\r\n"),
-		STR("\n"), STR("\r"), STR("some words"), STR("Content-Type: application/x; a=\"b"),
+		STR("\r\n"),
+		STR("\r\n"),
+		STR("\r\n\r\n"),
+		STR("--a"),
+		STR("--b"),
+		STR("--a\r\n"),
+		STR("--b\r\n"),
+		STR("--"),
+		STR("\xf6"),
+		STR("\xc3\xb6 text "),
+		STR("Content-Type: multipart/mixed; boundary=a\r\n"),
+		STR("Content-Type: multipart/digest; boundary=\"b\"\r\n"),
+		STR("Content-Type: text/plain\r\n"),
+		STR("Content-Type: image/gif\r\n"),
+		STR("Content-Type: message/rfc822\r\n\r\n"),
+		STR("MIME-Version: 1.0\r\n"),
+		STR("Content-Transfer-Encoding: 8bit\r\n"),
+		STR("Content-Transfer-Encoding: binary\r\n"),
+		STR(" "),
+		STR("x: y\r\n"),
+		STR("\n"),
+		STR("\r"),
+		STR("some words"),
+		STR("Content-Type: application/x; a=\"b"),
 	};
 	struct rng rng;
 	rng_init(&rng, 42);
@@ -303,7 +364,8 @@ static void test_random_messages(void **state)
 			fine++;
 			needed += count > 0;
 			if (count == 0) assert_true(str_eq(buf_str(&in), buf_str(&out)));
-			for (size_t i = 0; i < out.len; i++) assert_true((uint8_t)out.ptr[i] < 0x80 && out.ptr[i]);
+			for (size_t i = 0; i < out.len; i++)
+				assert_true((uint8_t)out.ptr[i] < 0x80 && out.ptr[i]);
 			assert_int_equal(pass(buf_str(&out), 100, &again), RECODE_FINE);
 			assert_int_equal(recode.needed, 0);
 			assert_true(str_eq(buf_str(&again), buf_str(&out)));

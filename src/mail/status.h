@@ -42,7 +42,8 @@ static inline bool outcome_final(enum outcome_class c)
 {
 	return c != OUTCOME_NONE && c != OUTCOME_DEFERRED;
 }
-/* Our own words: code is derived from the class of the enhanced status (4 → 451, 5 → 550).  text borrowed.  */
+/* Our own words: code is derived from the class of the enhanced status (4 → 451, 5 → 550).  text
+ * borrowed.  */
 struct outcome outcome_local(enum outcome_class c, const char *enhanced, struct str text);
 /* Layout on disk (doc/spool.md).  */
 bool outcome_encode(struct buf *out, const struct outcome *o);

@@ -85,10 +85,12 @@ static void test_helo_cannot_break_out(void **state)
 {
 	(void)state;
 	received((struct envelope){.helo = STR("a b(c)<d>;\r\nX: \"y\"\xc3\xb6\0")},
-		"Received: from a?b?c??d????X:??y????\r\n\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
+		"Received: from a?b?c??d????X:??y????\r\n"
+		"\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
 		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 	received((struct envelope){.helo = STR("m\xc3\xbcnchen.de"), .flags = ENVELOPE_UTF8},
-		"Received: from m\xc3\xbcnchen.de\r\n\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
+		"Received: from m\xc3\xbcnchen.de\r\n"
+		"\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
 		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 }
 

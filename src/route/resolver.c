@@ -1,6 +1,7 @@
 #include "route/resolver.h"
 
 #include "io/file.h"
+#include "route/stub.h"
 
 #include <errno.h>
 #include <unbound.h>
@@ -10,14 +11,13 @@ enum {
 	CLASS_IN = 1,
 	NAME_OCTETS = 253, LABEL_OCTETS = 63,
 	RCODE_SERVFAIL = 2, RCODE_REFUSED = 5,
-	HEADER_LEN = 12, AD_BIT = 0x20, /* in the fourth octet of a DNS message */
 };
 
 struct resolver {
 	struct io *io;
 	struct ub_ctx *unbound;
 	struct io_watch watch;
-	bool believe_ad;
+	struct stub *stub;             /* when the servers' own validation is believed: then unbound rests */
 	struct list asks;
 };
 
@@ -26,7 +26,8 @@ struct ask {
 	struct resolver *resolver;
 	struct resolver_query *query;
 	struct timer timer;
-	int id;
+	int id;                        /* of unbound's */
+	struct stub_ask stub;
 };
 
 /* ---- settings ---- */
@@ -143,23 +144,33 @@ static void answers_ready(struct io_watch *watch)
 	(void)ub_process(r->unbound); /* what failed is answered by its time-out */
 }
 
+static const char *use_unbound(struct resolver *r, const struct resolver_options *options)
+{
+	r->unbound = ub_ctx_create();
+	if (!r->unbound) return "libunbound: no memory";
+	const char *why = configure(r->unbound, r->io, options);
+	if (!why && io_watch(r->io, &r->watch, ub_fd(r->unbound)) != 0)
+		why = "libunbound's descriptor cannot be watched";
+	return why;
+}
+
+static const char *use_stub(struct resolver *r, const struct resolver_options *options)
+{
+	r->stub = stub_new(r->io, options->servers, options->server_count);
+	return r->stub ? NULL : "there is no DNS server: set dns { servers }";
+}
+
 struct resolver *resolver_new(struct io *io, const struct resolver_options *options, const char **ret_why)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
 	*ret_why = "no memory";
 	if (!r) return NULL;
 	r->io = io;
-	r->believe_ad = options->validate == DNS_VALIDATE_RESOLVER;
+	r->watch.ready = answers_ready;
 	list_init(&r->asks);
-	r->unbound = ub_ctx_create();
-	if (r->unbound) *ret_why = configure(r->unbound, io, options);
-	if (r->unbound && !*ret_why && io_watch(io, &r->watch, ub_fd(r->unbound)) != 0)
-		*ret_why = "libunbound's descriptor cannot be watched";
-	if (!*ret_why) {
-		r->watch.ready = answers_ready;
-		return r;
-	}
-	ub_ctx_delete(r->unbound);
+	*ret_why = options->validate == DNS_VALIDATE_RESOLVER ? use_stub(r, options) : use_unbound(r, options);
+	if (!*ret_why) return r;
+	if (r->unbound) ub_ctx_delete(r->unbound);
 	free(r);
 	return NULL;
 }
@@ -178,8 +189,11 @@ static struct resolver_query *forget(struct ask *ask)
 void resolver_free(struct resolver *r)
 {
 	if (!r) return;
-	io_unwatch(&r->watch);
-	ub_ctx_delete(r->unbound);
+	if (r->unbound) {
+		io_unwatch(&r->watch);
+		ub_ctx_delete(r->unbound);
+	}
+	stub_free(r->stub);
 	while (!list_empty(&r->asks))
 		(void)forget(CONTAINER_OF(r->asks.next, struct resolver_query, link)->private);
 	free(r);
@@ -193,24 +207,17 @@ static struct str without_dot(const char *name)
 	return s.len && s.ptr[s.len - 1] == '.' ? str_head(s, s.len - 1) : s;
 }
 
-static bool answer_secure(const struct resolver *r, const struct ub_result *result)
-{
-	if (!r->believe_ad) return result->secure;
-	const uint8_t *packet = result->answer_packet;
-	return packet && result->answer_len >= HEADER_LEN && (packet[3] & AD_BIT) != 0;
-}
-
 static struct str rcode_words(int rcode)
 {
 	if (rcode == RCODE_SERVFAIL) return STR("SERVFAIL");
 	return rcode == RCODE_REFUSED ? STR("REFUSED") : STR("the DNS server reports an error");
 }
 
-static struct dns_answer read_result(const struct resolver *r, const struct ub_result *result)
+static struct dns_answer read_result(const struct ub_result *result)
 {
 	struct dns_answer a = {
 		.result = DNS_NO_DATA,
-		.secure = answer_secure(r, result),
+		.secure = result->secure,
 		.ttl = result->ttl > 0 ? (uint32_t)result->ttl : 0,
 		.canonical = without_dot(result->canonname),
 	};
@@ -249,13 +256,11 @@ static void answer_found(struct resolver_query *q, struct dns_answer *a, const s
 
 static void answered(void *context, int error, struct ub_result *result)
 {
-	struct ask *ask = context;
-	struct resolver *r = ask->resolver;
-	struct resolver_query *q = forget(ask);
+	struct resolver_query *q = forget(context);
 	if (error || !result) {
 		answer_failed(q, str_from_c(ub_strerror(error)));
 	} else {
-		struct dns_answer a = read_result(r, result);
+		struct dns_answer a = read_result(result);
 		if (a.result == DNS_FOUND)
 			answer_found(q, &a, result);
 		else
@@ -264,10 +269,24 @@ static void answered(void *context, int error, struct ub_result *result)
 	ub_resolve_free(result);
 }
 
+static void stub_answered(struct stub_ask *stub, const struct dns_answer *answer)
+{
+	struct resolver_query *q = forget(CONTAINER_OF(stub, struct ask, stub));
+	q->done(q, answer);
+}
+
+static void withdraw(struct ask *ask)
+{
+	if (ask->resolver->stub)
+		stub_cancel(&ask->stub);
+	else
+		(void)ub_cancel(ask->resolver->unbound, ask->id);
+}
+
 static void timed_out(struct timer *timer)
 {
 	struct ask *ask = CONTAINER_OF(timer, struct ask, timer);
-	(void)ub_cancel(ask->resolver->unbound, ask->id);
+	withdraw(ask);
 	answer_failed(forget(ask), STR("no DNS server answered in time"));
 }
 
@@ -285,23 +304,27 @@ static bool name_askable(struct str name)
 	return true;
 }
 
+static int begin_unbound(struct ask *ask, const char *name, enum dns_type type)
+{
+	int error = ub_resolve_async(ask->resolver->unbound, name, (int)type, CLASS_IN, ask, answered, &ask->id);
+	return !error ? 0 : error == UB_NOMEM ? -ENOMEM : -EIO;
+}
+
 int resolver_ask(struct resolver *r, struct resolver_query *q, struct str name, enum dns_type type)
 {
-	char text[NAME_OCTETS + 1];
 	if (name.len && name.ptr[name.len - 1] == '.') name.len--;
 	if (!name_askable(name)) return -EINVAL;
-	memcpy(text, name.ptr, name.len);
-	text[name.len] = '\0';
 	struct ask *ask = calloc(1, sizeof(*ask));
 	if (!ask) return -ENOMEM;
-	ask->resolver = r;
-	ask->query = q;
-	ask->timer.fire = timed_out;
-	int error = ub_resolve_async(r->unbound, text, (int)type, CLASS_IN, ask, answered, &ask->id);
+	*ask = (struct ask){.resolver = r, .query = q, .timer.fire = timed_out,
+		.stub = {.answered = stub_answered, .type = type}};
+	memcpy(ask->stub.name, name.ptr, name.len);
+	int error = r->stub ? 0 : begin_unbound(ask, ask->stub.name, type);
 	if (error) {
 		free(ask);
-		return error == UB_NOMEM ? -ENOMEM : error == UB_SYNTAX ? -EINVAL : -EIO;
+		return error;
 	}
+	if (r->stub) stub_begin(r->stub, &ask->stub);
 	q->resolver = r;
 	q->private = ask;
 	list_push_back(&r->asks, &q->link);
@@ -313,6 +336,6 @@ void resolver_cancel(struct resolver_query *q)
 {
 	struct ask *ask = q->private;
 	if (!ask) return;
-	(void)ub_cancel(ask->resolver->unbound, ask->id);
+	withdraw(ask);
 	(void)forget(ask);
 }

@@ -4,11 +4,11 @@
 #include <emmintrin.h>
 #endif
 
-/* Where the decoder stands.  What has come but may yet turn out to be the end is held, not passed on; it
- * never needs memory, because it is always one of a few known texts.  */
+/* Where the decoder stands.  What has come but may yet turn out to be the end is held, not passed
+ * on; it never needs memory, because it is always one of a few known texts.  */
 enum state {
-	START, /* of a line, behind CRLF or at the very beginning */
-	SOFT, /* of a line, behind a line end that was made right: no end of the content can begin here */
+	START,   /* of a line, behind CRLF or at the very beginning */
+	SOFT,    /* of a line, behind a line end that was made right: no end can begin here */
 	TEXT,    /* within a line */
 	CR,      /* CR is held */
 	DOT,     /* '.' at START is held */
@@ -91,8 +91,8 @@ static bool starts_end(const struct body_decoder *d, char c)
 	return c == '.' || (d->state == START && d->end_word.len && c == d->end_word.ptr[0]);
 }
 
-/* From the front of s the longest run that needs no change; when there is none, the octet that does.
- * Returns octets consumed.  */
+/* From the front of s the longest run that needs no change; when there is none, the octet that
+ * does. Returns octets consumed.  */
 static size_t run(struct body_decoder *d, struct str s, struct str *ret_run)
 {
 	size_t i = 0;
@@ -143,7 +143,8 @@ static size_t resolve_word(struct body_decoder *d, char c, struct str *ret_run)
 	return 0;
 }
 
-/* Something is held and c comes.  Returns octets consumed: 1, or 0 when c is to be looked at again.  */
+/* Something is held and c comes.  Returns octets consumed: 1, or 0 when c is to be looked at
+ * again.  */
 static size_t resolve(struct body_decoder *d, char c, struct str *ret_run)
 {
 	switch ((enum state)d->state) {

@@ -18,7 +18,8 @@ static bool at(struct str s, size_t i, const char *text)
 	return i <= s.len && str_starts(str_skip(s, i), str_from_c(text));
 }
 
-/* Index behind CRLF.CRLF, the first CRLF being that of the command; s.len + 1 when there is none.  */
+/* Index behind CRLF.CRLF, the first CRLF being that of the command; s.len + 1 when there is none.
+ */
 static size_t naive_end(struct str s)
 {
 	if (at(s, 0, ".\r\n")) return 3;
@@ -38,8 +39,8 @@ static void naive_add(struct result *r, struct str s)
 	r->len += s.len;
 }
 
-/* Every line end, of whatever kind, counts, in both modes; the faults alone differ.  What stands last and may yet be
- * part of an end is left out.  */
+/* Every line end, of whatever kind, counts, in both modes; the faults alone differ.  What stands
+ * last and may yet be part of an end is left out.  */
 static void naive(struct str s, bool normalize, bool raw, struct result *r)
 {
 	*r = (struct result){0};
@@ -152,7 +153,8 @@ static void check_all_ways(struct str s)
 	}
 }
 
-/* All strings over the octets that mean something, up to 8 long, in one piece and cut everywhere.  */
+/* All strings over the octets that mean something, up to 8 long, in one piece and cut everywhere.
+ */
 static void test_all_strings(void **state)
 {
 	(void)state;
@@ -172,7 +174,8 @@ static void test_all_strings(void **state)
 	assert_true(ended > 1000);
 }
 
-/* The same at every distance from the front, so that each lane of a vector and the rest behind it are met.  */
+/* The same at every distance from the front, so that each lane of a vector and the rest behind it
+ * are met.  */
 static void test_behind_plain_text(void **state)
 {
 	(void)state;

@@ -47,7 +47,8 @@ void smtp_client_release(struct smtp_client *c)
 
 void smtp_client_event(struct smtp_client *c, enum smtp_client_event_type type, uint8_t flight)
 {
-	/* A flight is free only when its DONE was taken: two for each of two, and one of the session's.  */
+	/* A flight is free only when its DONE was taken: two for each of two, and one of the
+	 * session's.  */
 	ASSERT(c->event_count < SMTP_CLIENT_EVENTS);
 	c->events[c->event_count].type = (uint8_t)type;
 	c->events[c->event_count].flight = flight;
@@ -66,7 +67,8 @@ bool smtp_client_next(struct smtp_client *c, struct smtp_client_event *ret_event
 	*ret_event = (struct smtp_client_event){.type = c->events[0].type};
 	uint8_t flight = c->events[0].flight;
 	if (flight != SMTP_NO_FLIGHT) ret_event->transaction = c->flights[flight].transaction;
-	if (ret_event->type == SMTP_CLIENT_EVENT_DONE) smtp_flight_enter(&c->flights[flight], FLIGHT_FREE);
+	if (ret_event->type == SMTP_CLIENT_EVENT_DONE)
+		smtp_flight_enter(&c->flights[flight], FLIGHT_FREE);
 	if (ret_event->type == SMTP_CLIENT_EVENT_FAILED) ret_event->outcome = c->failure;
 	if (ret_event->type == SMTP_CLIENT_EVENT_AUTH && c->reader.code / 100 == 3) {
 		struct str text = buf_str(&c->reader.text);
@@ -82,8 +84,10 @@ void smtp_client_fail(struct smtp_client *c, struct outcome o)
 {
 	if (c->state == SMTP_CLIENT_CLOSED) return;
 	for (size_t i = 0; i < c->event_count;) {
-		if (c->events[i].type == SMTP_CLIENT_EVENT_DONE) i++;
-		else drop_event(c, i); /* nobody need act on it any more */
+		if (c->events[i].type == SMTP_CLIENT_EVENT_DONE)
+			i++;
+		else
+			drop_event(c, i); /* nobody need act on it any more */
 	}
 	/* The older first: it is the one whose end may be in doubt.  */
 	const enum smtp_flight_phase order[] = {FLIGHT_ENDING, FLIGHT_CONTENT, FLIGHT_ENVELOPE};
@@ -103,7 +107,8 @@ void smtp_client_fail_politely(struct smtp_client *c, struct outcome o)
 	buf_add(&c->out, STR("QUIT\r\n"));
 }
 
-void smtp_client_fail_local(struct smtp_client *c, const char *enhanced, const char *words, struct str detail)
+void smtp_client_fail_local(
+	struct smtp_client *c, const char *enhanced, const char *words, struct str detail)
 {
 	if (c->state == SMTP_CLIENT_CLOSED) return;
 	struct buf all;
@@ -163,7 +168,8 @@ void smtp_client_quit(struct smtp_client *c, msec now)
 		smtp_plan_command(c, STEP_QUIT);
 		return;
 	}
-	if (c->state != SMTP_CLIENT_HANDSHAKE && c->answered == c->sent) buf_add(&c->out, STR("QUIT\r\n"));
+	if (c->state != SMTP_CLIENT_HANDSHAKE && c->answered == c->sent)
+		buf_add(&c->out, STR("QUIT\r\n"));
 	smtp_client_enter(c, SMTP_CLIENT_CLOSED);
 	smtp_client_event(c, SMTP_CLIENT_EVENT_CLOSED, SMTP_NO_FLIGHT);
 }
@@ -175,8 +181,8 @@ void smtp_client_feed(struct smtp_client *c, msec now, struct str bytes)
 	while (bytes.len && c->state != SMTP_CLIENT_CLOSED) {
 		/* Taken as part of the TLS session, these could come from anyone on the way.  */
 		if (c->state == SMTP_CLIENT_HANDSHAKE) {
-			smtp_client_fail_local(c, "4.5.0", "invalid reply to STARTTLS, more came in clear",
-			                       STR_NONE);
+			smtp_client_fail_local(c, "4.5.0",
+				"invalid reply to STARTTLS, more came in clear", STR_NONE);
 			return;
 		}
 		size_t used = 0;
@@ -200,7 +206,10 @@ bool smtp_client_room(struct smtp_client *c, size_t n)
 	return c->out.len + n <= SMTP_CLIENT_OUT_MAX;
 }
 
-struct str smtp_client_output(const struct smtp_client *c) { return str_skip(buf_str(&c->out), c->out_head); }
+struct str smtp_client_output(const struct smtp_client *c)
+{
+	return str_skip(buf_str(&c->out), c->out_head);
+}
 
 void smtp_client_sent(struct smtp_client *c, size_t n)
 {
@@ -232,7 +241,8 @@ void smtp_client_secured(struct smtp_client *c, msec now)
 	smtp_plan_command(c, STEP_EHLO);
 }
 
-void smtp_client_auth(struct smtp_client *c, msec now, struct str mechanism, struct str response, bool has_response)
+void smtp_client_auth(struct smtp_client *c, msec now, struct str mechanism, struct str response,
+	bool has_response)
 {
 	ASSERT(c->state == SMTP_CLIENT_AUTH && c->sent == c->answered);
 	if (!smtp_plan_reserve(c, 1) || !smtp_client_room(c, mechanism.len + response.len + 16)) {
@@ -242,7 +252,8 @@ void smtp_client_auth(struct smtp_client *c, msec now, struct str mechanism, str
 	if (mechanism.len) {
 		buf_add(&c->out, STR("AUTH "));
 		buf_add(&c->out, mechanism);
-		if (has_response) buf_add(&c->out, response.len ? STR(" ") : STR(" =")); /* RFC 4954 4 */
+		if (has_response)
+			buf_add(&c->out, response.len ? STR(" ") : STR(" =")); /* RFC 4954 4 */
 	}
 	buf_add(&c->out, response);
 	buf_add(&c->out, STR("\r\n"));

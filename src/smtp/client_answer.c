@@ -36,7 +36,9 @@ void smtp_answer_add_text(struct buf *out, struct str raw)
 
 static enum outcome_class class_of(uint16_t code)
 {
-	return code / 100 == 2 ? OUTCOME_DELIVERED : code / 100 == 5 ? OUTCOME_FAILED : OUTCOME_DEFERRED;
+	return code / 100 == 2    ? OUTCOME_DELIVERED
+		: code / 100 == 5 ? OUTCOME_FAILED
+				  : OUTCOME_DEFERRED;
 }
 
 /* What the reply says, as an outcome.  Text is in c->words.  */
@@ -47,11 +49,15 @@ static struct outcome outcome_of(struct smtp_client *c, enum outcome_class class
 	if (enhanced.class != digit) enhanced = (struct enhanced){digit, 0, 0};
 	buf_clear(&c->words);
 	smtp_answer_add_text(&c->words, buf_str(&c->reader.text));
-	return (struct outcome){.class = class, .code = c->reader.code, .enhanced = enhanced,
-	                        .text = buf_str(&c->words), .remote = true};
+	return (struct outcome){.class = class,
+		.code = c->reader.code,
+		.enhanced = enhanced,
+		.text = buf_str(&c->words),
+		.remote = true};
 }
 
-static struct outcome kept_outcome(struct smtp_client *c, struct smtp_flight *f, enum outcome_class class)
+static struct outcome kept_outcome(
+	struct smtp_client *c, struct smtp_flight *f, enum outcome_class class)
 {
 	struct outcome o = outcome_of(c, class);
 	o.dsn_passed = class == OUTCOME_DELIVERED && c->offer.dsn && f->transaction->dsn_relay;
@@ -78,8 +84,8 @@ static void answer_banner(struct smtp_client *c, const struct smtp_planned *p)
 static void open_session(struct smtp_client *c)
 {
 	if (c->config->auth && !c->offer.auth[0]) {
-		smtp_client_fail_local(c, "4.7.4", "a log-in is configured, the next hop does not offer AUTH",
-		                       STR_NONE);
+		smtp_client_fail_local(c, "4.7.4",
+			"a log-in is configured, the next hop does not offer AUTH", STR_NONE);
 	} else if (c->config->auth) {
 		smtp_client_enter(c, SMTP_CLIENT_AUTH);
 		smtp_client_event(c, SMTP_CLIENT_EVENT_AUTH, SMTP_NO_FLIGHT);
@@ -97,8 +103,8 @@ static void hello_done(struct smtp_client *c)
 		smtp_client_enter(c, SMTP_CLIENT_STARTTLS);
 		smtp_plan_command(c, STEP_STARTTLS);
 	} else if (wanted && required) {
-		smtp_client_fail_local(c, "4.7.4", "TLS is required, the next hop does not offer STARTTLS",
-		                       STR_NONE);
+		smtp_client_fail_local(c, "4.7.4",
+			"TLS is required, the next hop does not offer STARTTLS", STR_NONE);
 	} else {
 		open_session(c);
 	}
@@ -142,7 +148,8 @@ static void answer_starttls(struct smtp_client *c, const struct smtp_planned *p)
 static void answer_auth(struct smtp_client *c, const struct smtp_planned *p)
 {
 	(void)p;
-	if (c->out.ptr && c->out.len == 0) explicit_bzero(c->out.ptr, c->out.cap); /* a password was there */
+	if (c->out.ptr && c->out.len == 0)
+		explicit_bzero(c->out.ptr, c->out.cap); /* a password was there */
 	if (c->reader.code / 100 == 3) {
 		smtp_client_event(c, SMTP_CLIENT_EVENT_AUTH, SMTP_NO_FLIGHT);
 	} else if (positive(c)) {
@@ -163,12 +170,14 @@ static void refuse_all(struct smtp_client *c, struct smtp_flight *f)
 
 static void answer_mail(struct smtp_client *c, const struct smtp_planned *p)
 {
-	if (positive(c)) c->dirty = true;
-	else refuse_all(c, &c->flights[p->flight]);
+	if (positive(c))
+		c->dirty = true;
+	else
+		refuse_all(c, &c->flights[p->flight]);
 }
 
-/* A limit on recipients and not a word on this one: 452, or 552 as old servers say (RFC 5321 4.5.3.1.10).  Without
- * an enhanced status it can mean that when others were taken before.  */
+/* A limit on recipients and not a word on this one: 452, or 552 as old servers say (RFC 5321
+ * 4.5.3.1.10).  Without an enhanced status it can mean that when others were taken before.  */
 static bool too_many_recipients(const struct smtp_client *c, const struct smtp_flight *f)
 {
 	struct enhanced e = c->reader.enhanced;
@@ -198,8 +207,10 @@ static void answer_data(struct smtp_client *c, const struct smtp_planned *p)
 	struct smtp_flight *f = &c->flights[p->flight];
 	if (c->reader.code / 100 != 3)
 		refuse_all(c, f);
-	else if (smtp_flight_dead(f) && c->config->lmtp) /* a dot would get no reply at all (RFC 2033 4.2) */
-		smtp_client_fail_local(c, "4.5.0", "invalid reply to DATA after no recipient was taken", STR_NONE);
+	else if (smtp_flight_dead(f) &&
+		c->config->lmtp) /* a dot would get no reply at all (RFC 2033 4.2) */
+		smtp_client_fail_local(
+			c, "4.5.0", "invalid reply to DATA after no recipient was taken", STR_NONE);
 	else
 		smtp_flight_start_content(c, f);
 }
@@ -208,8 +219,10 @@ static void answer_chunk(struct smtp_client *c, const struct smtp_planned *p)
 {
 	struct smtp_flight *f = &c->flights[p->flight];
 	bool part = p->index == SMTP_PART;
-	if (!positive(c)) c->dirty = true;
-	else if (!part) c->dirty = false;
+	if (!positive(c))
+		c->dirty = true;
+	else if (!part)
+		c->dirty = false;
 	if (part && !positive(c)) refuse_all(c, f);
 	if (!part) smtp_flight_settle(f, p->index, kept_outcome(c, f, class_of(c->reader.code)));
 }
@@ -249,18 +262,20 @@ const struct smtp_step_row smtp_steps[SMTP_STEPS] = {
 	[STEP_RCPT] = {"waiting for the reply to RCPT", MINUTES(5), FINAL, answer_rcpt},
 	[STEP_DATA] = {"waiting for the reply to DATA", MINUTES(2), R3 | R4 | R5, answer_data},
 	[STEP_BDAT] = {"waiting for the reply to BDAT", MINUTES(10), FINAL, answer_chunk},
-	[STEP_DOT] = {"waiting for the reply to the end of the message", MINUTES(10), FINAL, answer_dot},
+	[STEP_DOT] = {"waiting for the reply to the end of the message", MINUTES(10), FINAL,
+		answer_dot},
 	[STEP_RSET] = {"waiting for the reply to RSET", MINUTES(5), FINAL, answer_rset},
 	[STEP_QUIT] = {"waiting for the reply to QUIT", MINUTES(2), ANY, answer_quit},
 };
 
-/* "invalid reply while waiting for the reply to MAIL: 354 go".  The code is the peer's, the fault is ours to report.  */
+/* "invalid reply while waiting for the reply to MAIL: 354 go".  The code is the peer's, the
+ * fault is ours to report.  */
 static void invalid_reply(struct smtp_client *c)
 {
 	char start[256];
 	struct str words = buf_str(&c->reader.text);
 	int n = snprintf(start, sizeof(start), "%u " STR_FMT, c->reader.code,
-	                 STR_ARG(str_head(words, sizeof(start) - 16)));
+		STR_ARG(str_head(words, sizeof(start) - 16)));
 	smtp_client_fail_local(c, "4.5.0", "invalid reply", str_of(start, (size_t)n));
 }
 
@@ -268,8 +283,10 @@ void smtp_answer_take(struct smtp_client *c)
 {
 	bool leaving = c->reader.code == 421;
 	if (c->answered == c->sent) {
-		if (leaving) smtp_client_fail(c, outcome_of(c, OUTCOME_DEFERRED));
-		else invalid_reply(c);
+		if (leaving)
+			smtp_client_fail(c, outcome_of(c, OUTCOME_DEFERRED));
+		else
+			invalid_reply(c);
 		return;
 	}
 	struct smtp_planned p = c->plan[c->answered];

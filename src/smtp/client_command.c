@@ -2,8 +2,8 @@
 
 enum { PATH_MAX_SENT = 900, PARAM_MAX_SENT = 900 };
 
-/* Whether s can be a parameter's value: what came in as xtext is sent as it came (RFC 3461 4), but a
- * space or a control octet would make it something else.  */
+/* Whether s can be a parameter's value: what came in as xtext is sent as it came (RFC 3461 4),
+ * but a space or a control octet would make it something else.  */
 static bool param_fits(struct str s)
 {
 	if (s.len == 0 || s.len > PARAM_MAX_SENT) return false;
@@ -22,10 +22,11 @@ struct outcome smtp_command_path_fault(struct str path, bool utf8)
 		eight_bit |= octet > 0x7f;
 	}
 	if (control)
-		return outcome_local(OUTCOME_FAILED, "5.1.3", STR("the address cannot be written in SMTP"));
+		return outcome_local(
+			OUTCOME_FAILED, "5.1.3", STR("the address cannot be written in SMTP"));
 	if (eight_bit && !utf8)
 		return outcome_local(OUTCOME_FAILED, "5.6.7",
-		                     STR("the address needs SMTPUTF8, the message came without it"));
+			STR("the address needs SMTPUTF8, the message came without it"));
 	return (struct outcome){0};
 }
 
@@ -52,8 +53,10 @@ static void add_mail_params(struct smtp_client *c, const struct smtp_transaction
 	if (flags & ENVELOPE_UTF8 && offer->utf8) buf_add(out, STR(" SMTPUTF8"));
 	if (flags & ENVELOPE_REQUIRETLS && offer->requiretls) buf_add(out, STR(" REQUIRETLS"));
 	if (!offer->dsn || !t->dsn_relay) return;
-	if (flags & ENVELOPE_RET_FULL) buf_add(out, STR(" RET=FULL"));
-	else if (flags & ENVELOPE_RET_HDRS) buf_add(out, STR(" RET=HDRS"));
+	if (flags & ENVELOPE_RET_FULL)
+		buf_add(out, STR(" RET=FULL"));
+	else if (flags & ENVELOPE_RET_HDRS)
+		buf_add(out, STR(" RET=HDRS"));
 	add_param(out, STR(" ENVID="), t->envelope->envid);
 }
 

@@ -52,7 +52,8 @@ void smtp_flight_settle(struct smtp_flight *f, uint32_t index, struct outcome o)
 	uint32_t first = index == SMTP_WHOLE ? 0 : index;
 	uint32_t end = index == SMTP_WHOLE ? f->transaction->recipient_count : index + 1;
 	for (uint32_t i = first; i < end; i++)
-		if (f->transaction->outcomes[i].class == OUTCOME_NONE) f->transaction->outcomes[i] = o;
+		if (f->transaction->outcomes[i].class == OUTCOME_NONE)
+			f->transaction->outcomes[i] = o;
 }
 
 static void complete(struct smtp_client *c, struct smtp_flight *f)
@@ -81,7 +82,8 @@ bool smtp_client_ready(const struct smtp_client *c)
 	for (size_t i = 0; i < ARRAY_LEN(c->flights); i++) {
 		const struct smtp_flight *f = &c->flights[i];
 		if (f->phase == FLIGHT_ENVELOPE || f->phase == FLIGHT_CONTENT) return false;
-		/* Refused within its content: until DONE the driver may still want to give the rest.  */
+		/* Refused within its content: until DONE the driver may still want to give the
+		 * rest.  */
 		if (f->phase == FLIGHT_ENDING && !f->end_written) return false;
 		room |= f->phase == FLIGHT_FREE;
 		idle &= f->phase != FLIGHT_ENDING;
@@ -94,8 +96,9 @@ bool smtp_client_busy(const struct smtp_client *c)
 	return c->flights[0].phase != FLIGHT_FREE || c->flights[1].phase != FLIGHT_FREE;
 }
 
-/* Whether the peer may still hold a transaction when the next MAIL gets there: one was given up, or a last chunk
- * is not answered yet, whose refusal would leave it (RFC 3030 2); a dot leaves none, whatever the reply.  */
+/* Whether the peer may still hold a transaction when the next MAIL gets there: one was given
+ * up, or a last chunk is not answered yet, whose refusal would leave it (RFC 3030 2); a dot
+ * leaves none, whatever the reply.  */
 static bool wants_reset(struct smtp_client *c)
 {
 	const struct smtp_flight *ending = smtp_flight_in(c, FLIGHT_ENDING);
@@ -124,15 +127,19 @@ static void plan_envelope(struct smtp_client *c, struct smtp_flight *f)
 		f->rcpt_left++;
 	}
 	if (!f->bdat) smtp_plan_push(c, STEP_DATA, at, 0);
-	if (f->rcpt_left == 0) smtp_plan_cut(c);
-	else c->mails++;
+	if (f->rcpt_left == 0)
+		smtp_plan_cut(c);
+	else
+		c->mails++;
 }
 
 void smtp_client_begin(struct smtp_client *c, msec now, struct smtp_transaction *t)
 {
-	ASSERT(smtp_client_ready(c) && t->recipient_count > 0 && t->recipient_count < SMTP_PART / 2);
+	ASSERT(smtp_client_ready(c) && t->recipient_count > 0 &&
+		t->recipient_count < SMTP_PART / 2);
 	struct smtp_flight *f = smtp_flight_in(c, FLIGHT_FREE);
-	*f = (struct smtp_flight){.transaction = t, .bdat = c->offer.chunking, .at_line_start = true};
+	*f = (struct smtp_flight){
+		.transaction = t, .bdat = c->offer.chunking, .at_line_start = true};
 	smtp_flight_enter(f, FLIGHT_ENVELOPE);
 	for (uint32_t i = 0; i < t->recipient_count; i++) t->outcomes[i] = (struct outcome){0};
 	if (c->sent == c->answered) c->since = now;
@@ -140,14 +147,15 @@ void smtp_client_begin(struct smtp_client *c, msec now, struct smtp_transaction 
 		plan_envelope(c, f);
 	else
 		smtp_flight_settle(f, SMTP_WHOLE,
-		                   outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("out of memory")));
+			outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("out of memory")));
 	smtp_plan_pump(c);
 	smtp_flight_advance(c, f);
 }
 
 /* ---- the content ---- */
 
-/* Room in the plan for the replies to the end: one, or with LMTP one a recipient (RFC 2033 4.2).  */
+/* Room in the plan for the replies to the end: one, or with LMTP one a recipient (RFC 2033
+ * 4.2).  */
 static bool reserve_end(struct smtp_client *c, const struct smtp_flight *f)
 {
 	if (smtp_plan_reserve(c, 1 + (c->config->lmtp ? f->taken : 0))) return true;
@@ -174,8 +182,10 @@ static bool write_chunk_header(struct smtp_client *c, struct smtp_flight *f, uin
 	buf_add(&c->out, STR("BDAT "));
 	buf_add_u64(&c->out, f->chunk_left);
 	buf_add(&c->out, last ? STR(" LAST\r\n") : STR("\r\n"));
-	if (last) push_end(c, f, STEP_BDAT);
-	else smtp_plan_push_sent(c, STEP_BDAT, index_of(c, f), SMTP_PART);
+	if (last)
+		push_end(c, f, STEP_BDAT);
+	else
+		smtp_plan_push_sent(c, STEP_BDAT, index_of(c, f), SMTP_PART);
 	return true;
 }
 
@@ -183,8 +193,10 @@ static bool write_chunks(struct smtp_client *c, struct smtp_flight *f, struct st
 {
 	while (octets.len) {
 		if (f->chunk_left == 0) {
-			if (smtp_flight_dead(f)) return true; /* refused: what is left need not go */
-			if (!write_chunk_header(c, f, f->transaction->size - f->given)) return false;
+			if (smtp_flight_dead(f))
+				return true; /* refused: what is left need not go */
+			if (!write_chunk_header(c, f, f->transaction->size - f->given))
+				return false;
 		}
 		struct str part = str_head(octets, f->chunk_left);
 		buf_add(&c->out, part);
@@ -207,8 +219,10 @@ static void write_dot(struct smtp_client *c, struct smtp_flight *f)
 /* All of the content is given, or there is none: mark where its end stands.  */
 static void end_content(struct smtp_client *c, struct smtp_flight *f)
 {
-	if (!f->bdat) write_dot(c, f);
-	else if (f->transaction->size > 0 || write_chunk_header(c, f, 0)) smtp_flight_enter(f, FLIGHT_ENDING);
+	if (!f->bdat)
+		write_dot(c, f);
+	else if (f->transaction->size > 0 || write_chunk_header(c, f, 0))
+		smtp_flight_enter(f, FLIGHT_ENDING);
 	if (f->phase != FLIGHT_ENDING) return;
 	f->end_written = true;
 	f->end_at = c->gone + c->out.len - c->out_head;
@@ -217,15 +231,18 @@ static void end_content(struct smtp_client *c, struct smtp_flight *f)
 void smtp_flight_start_content(struct smtp_client *c, struct smtp_flight *f)
 {
 	smtp_flight_enter(f, FLIGHT_CONTENT);
-	if (f->transaction->size == 0 || smtp_flight_dead(f)) end_content(c, f);
-	else smtp_client_event(c, SMTP_CLIENT_EVENT_CONTENT, index_of(c, f));
+	if (f->transaction->size == 0 || smtp_flight_dead(f))
+		end_content(c, f);
+	else
+		smtp_client_event(c, SMTP_CLIENT_EVENT_CONTENT, index_of(c, f));
 }
 
 bool smtp_client_content(struct smtp_client *c, msec now, struct str octets)
 {
 	struct smtp_flight *f = smtp_flight_in(c, FLIGHT_CONTENT);
 	if (!f || octets.len == 0) return true;
-	ASSERT(octets.len <= SMTP_CLIENT_PIECE_MAX && octets.len <= f->transaction->size - f->given);
+	ASSERT(octets.len <= SMTP_CLIENT_PIECE_MAX &&
+		octets.len <= f->transaction->size - f->given);
 	if (!smtp_client_room(c, 2 * octets.len + 2 * BDAT_HEADER_MAX)) return false;
 	c->since = now;
 	c->moved = false;
@@ -243,8 +260,8 @@ bool smtp_client_content(struct smtp_client *c, msec now, struct str octets)
 
 /* ---- as far as it can go ---- */
 
-/* Chunks may follow at once when one chunk is all, so that little is sent in vain; else when it is known who is
- * taken.  LMTP waits, since the number of its replies depends on that.  */
+/* Chunks may follow at once when one chunk is all, so that little is sent in vain; else when it
+ * is known who is taken.  LMTP waits, since the number of its replies depends on that.  */
 static bool chunks_may_start(const struct smtp_client *c, const struct smtp_flight *f)
 {
 	if (c->sent < c->planned) return false;

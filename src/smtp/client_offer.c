@@ -57,10 +57,14 @@ static void read_line(struct smtp_offer *offer, struct str line)
 		struct str name;
 		bool *flag;
 	} plain[] = {
-		{STR("PIPELINING"), &offer->pipelining}, {STR("8BITMIME"), &offer->eightbit},
-		{STR("SMTPUTF8"), &offer->utf8},         {STR("CHUNKING"), &offer->chunking},
-		{STR("BINARYMIME"), &offer->binary},     {STR("DSN"), &offer->dsn},
-		{STR("STARTTLS"), &offer->starttls},     {STR("REQUIRETLS"), &offer->requiretls},
+		{STR("PIPELINING"), &offer->pipelining},
+		{STR("8BITMIME"), &offer->eightbit},
+		{STR("SMTPUTF8"), &offer->utf8},
+		{STR("CHUNKING"), &offer->chunking},
+		{STR("BINARYMIME"), &offer->binary},
+		{STR("DSN"), &offer->dsn},
+		{STR("STARTTLS"), &offer->starttls},
+		{STR("REQUIRETLS"), &offer->requiretls},
 		{STR("ENHANCEDSTATUSCODES"), &offer->enhanced},
 	};
 	struct str keyword;
@@ -94,14 +98,18 @@ struct outcome smtp_client_fits(const struct smtp_client *c, const struct smtp_t
 	uint32_t flags = t->envelope->flags;
 	if (flags & ENVELOPE_REQUIRETLS && !(offer->requiretls && c->secured))
 		return outcome_local(OUTCOME_FAILED, "5.7.30",
-		                     STR("the sender requires TLS all the way, the next hop does not offer it"));
+			STR("the sender requires TLS all the way, the next hop does not offer it"));
 	if (flags & ENVELOPE_UTF8 && !offer->utf8)
-		return outcome_local(OUTCOME_FAILED, "5.6.7", STR("the next hop does not offer SMTPUTF8"));
+		return outcome_local(
+			OUTCOME_FAILED, "5.6.7", STR("the next hop does not offer SMTPUTF8"));
 	if (flags & ENVELOPE_BINARY && !(offer->binary && offer->chunking))
-		return outcome_local(OUTCOME_FAILED, "5.6.3", STR("the next hop does not offer BINARYMIME"));
+		return outcome_local(
+			OUTCOME_FAILED, "5.6.3", STR("the next hop does not offer BINARYMIME"));
 	if (flags & ENVELOPE_8BIT && !offer->eightbit)
-		return outcome_local(OUTCOME_FAILED, "5.6.3", STR("the next hop does not offer 8BITMIME"));
+		return outcome_local(
+			OUTCOME_FAILED, "5.6.3", STR("the next hop does not offer 8BITMIME"));
 	if (offer->size_max && t->size > offer->size_max)
-		return outcome_local(OUTCOME_FAILED, "5.3.4", STR("larger than the next hop takes"));
+		return outcome_local(
+			OUTCOME_FAILED, "5.3.4", STR("larger than the next hop takes"));
 	return (struct outcome){0};
 }

@@ -2,7 +2,8 @@
 
 enum { PLAN_LEAST = 16 };
 
-/* Answered commands are dropped when room is wanted, so that the array is no larger than what is under way.  */
+/* Answered commands are dropped when room is wanted, so that the array is no larger than what
+ * is under way.  */
 static void drop_answered(struct smtp_client *c)
 {
 	uint32_t n = c->answered;
@@ -58,9 +59,13 @@ void smtp_plan_command(struct smtp_client *c, enum smtp_step step)
 
 void smtp_plan_cut(struct smtp_client *c) { c->planned = c->sent; }
 
-/* Without PIPELINING one command at a time; with it everything of a transaction's group may go, since DATA is planned
- * last, and nothing is planned behind it before its content is given (RFC 2920 3.1).  */
-static bool may_send(const struct smtp_client *c) { return c->offer.pipelining || c->sent == c->answered; }
+/* Without PIPELINING one command at a time; with it everything of a transaction's group may go,
+ * since DATA is planned last, and nothing is planned behind it before its content is given (RFC
+ * 2920 3.1).  */
+static bool may_send(const struct smtp_client *c)
+{
+	return c->offer.pipelining || c->sent == c->answered;
+}
 
 void smtp_plan_pump(struct smtp_client *c)
 {

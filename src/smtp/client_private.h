@@ -12,7 +12,8 @@
 #include "smtp/client.h"
 
 enum {
-	SMTP_WHOLE = UINT32_MAX,    /* planned.index of DOT, BDAT: the reply speaks of all who were taken */
+	SMTP_WHOLE =
+		UINT32_MAX, /* planned.index of DOT, BDAT: the reply speaks of all who were taken */
 	SMTP_PART = UINT32_MAX - 1, /* planned.index of BDAT: not the last chunk */
 	SMTP_NO_FLIGHT = UINT8_MAX, /* planned.flight of commands that belong to no transaction */
 	SMTP_COMMAND_MAX = 4096,    /* octets of the longest command we make, AUTH excepted */
@@ -21,7 +22,7 @@ enum {
 struct smtp_step_row {
 	const char *awaiting; /* "waiting for ..." */
 	msec timeout;
-	uint8_t classes;      /* first digits of replies that may answer it, as bits */
+	uint8_t classes; /* first digits of replies that may answer it, as bits */
 	void (*answer)(struct smtp_client *c, const struct smtp_planned *p);
 };
 extern const struct smtp_step_row smtp_steps[SMTP_STEPS];
@@ -29,12 +30,14 @@ extern const struct smtp_step_row smtp_steps[SMTP_STEPS];
 /* client.c */
 void smtp_client_enter(struct smtp_client *c, enum smtp_client_state next);
 void smtp_client_event(struct smtp_client *c, enum smtp_client_event_type type, uint8_t flight);
-/* The session is over: every recipient without outcome gets o, whose text is borrowed for the call.  */
+/* The session is over: every recipient without outcome gets o, whose text is borrowed for the
+ * call.  */
 void smtp_client_fail(struct smtp_client *c, struct outcome o);
 /* The same, saying QUIT to a peer that still listens.  */
 void smtp_client_fail_politely(struct smtp_client *c, struct outcome o);
 /* The same in our own words, deferred.  */
-void smtp_client_fail_local(struct smtp_client *c, const char *enhanced, const char *words, struct str detail);
+void smtp_client_fail_local(
+	struct smtp_client *c, const char *enhanced, const char *words, struct str detail);
 void smtp_client_fail_memory(struct smtp_client *c);
 /* Room for n octets in the output.  */
 bool smtp_client_room(struct smtp_client *c, size_t n);
@@ -45,8 +48,10 @@ bool MUST_CHECK smtp_plan_reserve(struct smtp_client *c, uint32_t more);
 void smtp_plan_push(struct smtp_client *c, enum smtp_step step, uint8_t flight, uint32_t index);
 /* Plan one command outside of a transaction and send it as soon as it may go.  */
 void smtp_plan_command(struct smtp_client *c, enum smtp_step step);
-/* A command whose octets the caller has put into the output: nothing unsent may stand before it.  */
-void smtp_plan_push_sent(struct smtp_client *c, enum smtp_step step, uint8_t flight, uint32_t index);
+/* A command whose octets the caller has put into the output: nothing unsent may stand before
+ * it.  */
+void smtp_plan_push_sent(
+	struct smtp_client *c, enum smtp_step step, uint8_t flight, uint32_t index);
 /* Forget what is planned and not sent.  */
 void smtp_plan_cut(struct smtp_client *c);
 /* Put into the output what may go.  */

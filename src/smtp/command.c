@@ -19,7 +19,8 @@ struct str smtp_command_word(struct str *line)
 	return str_head(rest, n);
 }
 
-/* Index of the first octet for which `ends`, outside of a quoted string; s.len when there is none.  */
+/* Index of the first octet for which `ends`, outside of a quoted string; s.len when there is
+ * none.  */
 static size_t find_unquoted(struct str s, bool (*ends)(char c))
 {
 	bool quoted = false;

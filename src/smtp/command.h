@@ -1,5 +1,6 @@
-/* The grammar of one command line, without its end, as tolerant as people and old clients need: any case, blanks behind
- * a colon and at the end, addresses without brackets.  Octets are looked at here, the session is not.  */
+/* The grammar of one command line, without its end, as tolerant as people and old clients need:
+ * any case, blanks behind a colon and at the end, addresses without brackets.  Octets are looked
+ * at here, the session is not.  */
 #ifndef SMTP_COMMAND_H
 #define SMTP_COMMAND_H
 
@@ -26,9 +27,10 @@ struct smtp_terms {
 /* Take the first word off the line; what is left begins with no blank.  */
 struct str smtp_command_word(struct str *line);
 
-/* The arguments of MAIL and RCPT (what is behind the verb), RFC 5321 4.1.1.2 and 3, with their parameters.  Fill in
- * what SMTP_EVENT_MAIL and _RCPT say, borrowed from args; false: *ret_refusal says why.  A source route is dropped.
- * MAIL wants a domain or the null path; RCPT takes a local part alone ("postmaster", and as policy likes it).  */
+/* The arguments of MAIL and RCPT (what is behind the verb), RFC 5321 4.1.1.2 and 3, with their
+ * parameters.  Fill in what SMTP_EVENT_MAIL and _RCPT say, borrowed from args; false:
+ * *ret_refusal says why.  A source route is dropped. MAIL wants a domain or the null path; RCPT
+ * takes a local part alone ("postmaster", and as policy likes it).  */
 bool smtp_command_mail(struct str args, const struct smtp_terms *terms,
 	struct smtp_event *ret_event, struct smtp_refusal *ret_refusal);
 bool smtp_command_rcpt(struct str args, const struct smtp_terms *terms,

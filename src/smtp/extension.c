@@ -129,7 +129,8 @@ static bool take_notify(struct str value, struct smtp_event *event)
 	return true;
 }
 
-/* "rfc822;" and xtext, or another type; "utf-8;" may hold the characters as they are (RFC 6533 3).  */
+/* "rfc822;" and xtext, or another type; "utf-8;" may hold the characters as they are (RFC 6533
+ * 3).  */
 static bool take_orcpt(struct str value, struct smtp_event *event)
 {
 	struct str rest = value, type;

@@ -1,8 +1,9 @@
 /* Service extensions: what EHLO offers, and the parameters they add to MAIL and RCPT.
  *
- *	SIZE 1870, 8BITMIME 6152, BINARYMIME 3030, SMTPUTF8 6531, DSN 3461, AUTH 4954, FUTURERELEASE 4865,
- *	REQUIRETLS 8689, LIMITS 9422; without parameters: PIPELINING 2920, ENHANCEDSTATUSCODES 2034, CHUNKING 3030,
- *	STARTTLS 3207  */
+ *	with parameters   SIZE 1870, 8BITMIME 6152, BINARYMIME 3030, SMTPUTF8 6531, DSN 3461,
+ *	                  AUTH 4954, FUTURERELEASE 4865, REQUIRETLS 8689
+ *	without           PIPELINING 2920, ENHANCEDSTATUSCODES 2034, CHUNKING 3030,
+ *	                  STARTTLS 3207, LIMITS 9422  */
 #ifndef SMTP_EXTENSION_H
 #define SMTP_EXTENSION_H
 
@@ -19,8 +20,8 @@ struct str smtp_extension_mechanisms(const struct smtp_terms *terms);
 /* Whether the list has the word, in any case.  */
 bool smtp_extension_listed(struct str list, struct str word);
 
-/* Read parameters, separated by blanks, into the event.  False: *ret_refusal says why, 555 for one that is not
- * offered, 501 for a bad value or one given twice.  */
+/* Read parameters, separated by blanks, into the event.  False: *ret_refusal says why, 555 for
+ * one that is not offered, 501 for a bad value or one given twice.  */
 bool smtp_extension_mail(struct str params, const struct smtp_terms *terms,
 	struct smtp_event *event, struct smtp_refusal *ret_refusal);
 bool smtp_extension_rcpt(struct str params, const struct smtp_terms *terms,

@@ -1,5 +1,6 @@
-/* The server core and the client core against each other, in memory: random envelopes, contents, verdicts, splits of the
- * streams and breaks, with and without PIPELINING and CHUNKING.  What the server took is what the client says was taken.  */
+/* The server core and the client core against each other, in memory: random envelopes,
+ * contents, verdicts, splits of the streams and breaks, with and without PIPELINING and
+ * CHUNKING.  What the server took is what the client says was taken.  */
 #include "smtp/client.h"
 #include "smtp/server.h"
 
@@ -17,7 +18,7 @@ struct message {
 	char *content;
 	size_t given;
 	bool begun, done;
-	bool taken;                      /* by the server: END was answered 250 */
+	bool taken; /* by the server: END was answered 250 */
 	bool taken_for[RECIPIENTS];
 };
 
@@ -29,12 +30,12 @@ struct pair {
 	struct smtp_server server;
 	struct smtp_server_config server_config;
 	struct message messages[MESSAGES];
-	struct message *content_of;      /* who is being given */
+	struct message *content_of; /* who is being given */
 	bool pipelining, chunking, harsh, garble;
 	struct buf to_server, to_client;
 	/* What the server knows of the transaction under way.  */
 	struct buf path, envid, content, rcpts;
-	struct smtp_reply verdict;       /* not said yet */
+	struct smtp_reply verdict; /* not said yet */
 	bool verdict_waits, server_closed, client_over, failed, quit;
 };
 
@@ -44,9 +45,11 @@ static uint64_t chance(struct pair *p, uint64_t n) { return rng_below(&p->rng, n
 
 static size_t add_line(struct pair *p, char *to, size_t room)
 {
-	static const char *const starts[] = {"", ".", "..", "x", "\xc3\xb6", "BDAT 5 LAST", "QUIT", ". ", "=20"};
+	static const char *const starts[] = {
+		"", ".", "..", "x", "\xc3\xb6", "BDAT 5 LAST", "QUIT", ". ", "=20"};
 	const char *start = starts[rng_below(&p->rng, ARRAY_LEN(starts))];
-	size_t n = strlen(start), fill = chance(p, 3) ? rng_below(&p->rng, 990) : rng_below(&p->rng, 40);
+	size_t n = strlen(start),
+	       fill = chance(p, 3) ? rng_below(&p->rng, 990) : rng_below(&p->rng, 40);
 	if (n + fill + 2 > room) return 0;
 	memcpy(to, start, n);
 	memset(to + n, chance(p, 2) ? '.' : 'a', fill);
@@ -56,7 +59,8 @@ static size_t add_line(struct pair *p, char *to, size_t room)
 
 static void make_content(struct pair *p, struct message *m)
 {
-	size_t max = chance(p, 10) ? rng_below(&p->rng, CONTENT_MAX) : rng_below(&p->rng, 5000), len = 0, n;
+	size_t max = chance(p, 10) ? rng_below(&p->rng, CONTENT_MAX) : rng_below(&p->rng, 5000),
+	       len = 0, n;
 	m->content = malloc(max + 1);
 	if (chance(p, 20)) max = 0;
 	while ((n = add_line(p, m->content + len, max - len))) len += n;
@@ -68,23 +72,32 @@ static void make_content(struct pair *p, struct message *m)
 /* ENVID says on the server's side which one it is.  */
 static void make_message(struct pair *p, struct message *m)
 {
-	static const struct str numbers[MESSAGES] = {STR("0"), STR("1"), STR("2"), STR("3"), STR("4")};
-	static const struct str senders[] = {STR(""), STR("s@y.example"), STR("refused@y.example"), STR("later@y.example")};
-	static const struct str names[] = {STR("a@x.example"), STR("b@x.example"), STR("no1@x.example"), STR("no2@x.example"),
-	                                   STR("later@x.example"), STR("\"q r\"@x.example")};
+	static const struct str numbers[MESSAGES] = {
+		STR("0"), STR("1"), STR("2"), STR("3"), STR("4")};
+	static const struct str senders[] = {
+		STR(""), STR("s@y.example"), STR("refused@y.example"), STR("later@y.example")};
+	static const struct str names[] = {STR("a@x.example"), STR("b@x.example"),
+		STR("no1@x.example"), STR("no2@x.example"), STR("later@x.example"),
+		STR("\"q r\"@x.example")};
 	*m = (struct message){0};
 	uint32_t count = (uint32_t)(1 + rng_below(&p->rng, RECIPIENTS));
 	for (uint32_t i = 0; i < count; i++) {
-		m->recipients[i] = (struct recipient){.address = names[rng_below(&p->rng, ARRAY_LEN(names))]};
+		m->recipients[i] =
+			(struct recipient){.address = names[rng_below(&p->rng, ARRAY_LEN(names))]};
 		m->indices[i] = i;
 	}
-	m->envelope = (struct envelope){.reverse_path = senders[rng_below(&p->rng, chance(p, 4) ? 4 : 2)],
-	                                .recipients = m->recipients, .recipient_count = count};
+	m->envelope =
+		(struct envelope){.reverse_path = senders[rng_below(&p->rng, chance(p, 4) ? 4 : 2)],
+			.recipients = m->recipients,
+			.recipient_count = count};
 	m->envelope.envid = numbers[m - p->messages];
 	m->envelope.flags = chance(p, 2) ? ENVELOPE_8BIT : 0;
-	m->transaction = (struct smtp_transaction){.envelope = &m->envelope, .recipients = m->indices,
-	                                           .recipient_count = count, .outcomes = m->outcomes,
-	                                           .arena = &p->arena, .dsn_relay = true};
+	m->transaction = (struct smtp_transaction){.envelope = &m->envelope,
+		.recipients = m->indices,
+		.recipient_count = count,
+		.outcomes = m->outcomes,
+		.arena = &p->arena,
+		.dsn_relay = true};
 	make_content(p, m);
 }
 
@@ -93,12 +106,16 @@ static void make_message(struct pair *p, struct message *m)
 static struct smtp_reply verdict(struct pair *p, const struct smtp_event *e)
 {
 	struct str local = e->path.local;
-	if (p->harsh && chance(p, 60)) return (struct smtp_reply){.code = 421, .text = STR("4.3.2 leaving"), .close = true};
-	if (str_starts(local, STR("no")) || str_eq(local, STR("refused"))) return SMTP_REPLY(550, 5, 1, 1, "no");
+	if (p->harsh && chance(p, 60))
+		return (struct smtp_reply){
+			.code = 421, .text = STR("4.3.2 leaving"), .close = true};
+	if (str_starts(local, STR("no")) || str_eq(local, STR("refused")))
+		return SMTP_REPLY(550, 5, 1, 1, "no");
 	if (str_eq(local, STR("later"))) return SMTP_REPLY(451, 4, 2, 0, "later");
 	if (e->type == SMTP_EVENT_DATA && chance(p, 12)) return SMTP_REPLY(452, 4, 3, 1, "full");
 	if (e->type == SMTP_EVENT_DATA) return (struct smtp_reply){.code = 354};
-	if (e->type == SMTP_EVENT_END && chance(p, 8)) return SMTP_REPLY(554, 5, 6, 0, "bad content");
+	if (e->type == SMTP_EVENT_END && chance(p, 8))
+		return SMTP_REPLY(554, 5, 6, 0, "bad content");
 	if (e->type == SMTP_EVENT_END && chance(p, 8)) return SMTP_REPLY(452, 4, 3, 1, "full");
 	if (e->type == SMTP_EVENT_END) return (struct smtp_reply){.code = 250, .text = STR("ID")};
 	return (struct smtp_reply){.code = 250};
@@ -167,7 +184,8 @@ static void server_events(struct pair *p)
 	}
 }
 
-/* The EHLO reply without what this run does not offer: the keyword becomes one that nobody knows.  */
+/* The EHLO reply without what this run does not offer: the keyword becomes one that nobody
+ * knows.  */
 static void hide(struct buf *b, struct str keyword)
 {
 	for (size_t i = 0; i + keyword.len <= b->len; i++)
@@ -176,16 +194,20 @@ static void hide(struct buf *b, struct str keyword)
 
 static void garble(struct pair *p, struct buf *b, size_t from)
 {
-	static const struct str odd[] = {STR("421 4.3.2 bye\r\n"), STR("250 ok\r\n"), STR("354 go\r\n"), STR("\r\n"),
-	                                 STR("550-no\r\n"), STR("250-\r\n"), STR("\0\xff"), STR("5")};
+	static const struct str odd[] = {STR("421 4.3.2 bye\r\n"), STR("250 ok\r\n"),
+		STR("354 go\r\n"), STR("\r\n"), STR("550-no\r\n"), STR("250-\r\n"), STR("\0\xff"),
+		STR("5")};
 	if (chance(p, 10)) buf_add(b, odd[rng_below(&p->rng, ARRAY_LEN(odd))]);
-	if (b->len > from && chance(p, 10)) b->ptr[from + rng_below(&p->rng, b->len - from)] = "0234569 -\r\nA"[rng_below(&p->rng, 12)];
+	if (b->len > from && chance(p, 10))
+		b->ptr[from + rng_below(&p->rng, b->len - from)] =
+			"0234569 -\r\nA"[rng_below(&p->rng, 12)];
 }
 
 static size_t some(struct pair *p, size_t len)
 {
 	if (chance(p, 4)) return len;
-	return len < 40 || chance(p, 2) ? rng_below(&p->rng, len < 60 ? len + 1 : 60) : rng_below(&p->rng, len + 1);
+	return len < 40 || chance(p, 2) ? rng_below(&p->rng, len < 60 ? len + 1 : 60)
+					: rng_below(&p->rng, len + 1);
 }
 
 static void server_step(struct pair *p)
@@ -209,7 +231,10 @@ static void server_step(struct pair *p)
 
 /* ---- the client's driver ---- */
 
-static struct message *message_of(struct smtp_transaction *t) { return CONTAINER_OF(t, struct message, transaction); }
+static struct message *message_of(struct smtp_transaction *t)
+{
+	return CONTAINER_OF(t, struct message, transaction);
+}
 
 static void client_events(struct pair *p)
 {
@@ -227,7 +252,8 @@ static void client_events(struct pair *p)
 			if (p->content_of == m) p->content_of = NULL;
 		}
 		p->failed |= e.type == SMTP_CLIENT_EVENT_FAILED;
-		p->client_over |= e.type == SMTP_CLIENT_EVENT_FAILED || e.type == SMTP_CLIENT_EVENT_CLOSED;
+		p->client_over |=
+			e.type == SMTP_CLIENT_EVENT_FAILED || e.type == SMTP_CLIENT_EVENT_CLOSED;
 	}
 }
 
@@ -288,9 +314,11 @@ static void check(struct pair *p)
 			if (p->garble) continue;
 			if (o->class == OUTCOME_DELIVERED) assert_true(m->taken_for[r]);
 			/* What was taken is known to be, or in doubt since the line broke.  */
-			else if (m->taken_for[r]) assert_true(o->doubtful && p->failed);
+			else if (m->taken_for[r])
+				assert_true(o->doubtful && p->failed);
 			bool never = str_starts(m->recipients[r].address, STR("no"));
-			if (never && o->class == OUTCOME_DEFERRED) assert_true(p->failed || o->code != 550);
+			if (never && o->class == OUTCOME_DEFERRED)
+				assert_true(p->failed || o->code != 550);
 		}
 	}
 }
@@ -303,10 +331,14 @@ static void run_session(uint64_t seed, unsigned *ret_delivered, unsigned *ret_do
 	arena_init(&p.arena, 1 << 20);
 	struct buf *all[] = {&p.to_server, &p.to_client, &p.path, &p.envid, &p.content, &p.rcpts};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) buf_init(all[i], 1 << 24);
-	p.pipelining = seed & 1, p.chunking = seed & 2, p.harsh = seed % 5 == 0, p.garble = seed % 7 == 0;
+	p.pipelining = seed & 1, p.chunking = seed & 2, p.harsh = seed % 5 == 0,
+	p.garble = seed % 7 == 0;
 	p.client_config.helo = STR("me.example");
-	p.server_config = (struct smtp_server_config){.hostname = STR("mx.example"), .message_max = 1 << 20,
-	                                              .recipients_max = 1000, .errors_max = 1000, .timeout = MINUTES(5)};
+	p.server_config = (struct smtp_server_config){.hostname = STR("mx.example"),
+		.message_max = 1 << 20,
+		.recipients_max = 1000,
+		.errors_max = 1000,
+		.timeout = MINUTES(5)};
 	for (size_t i = 0; i < MESSAGES; i++) make_message(&p, &p.messages[i]);
 	assert_true(smtp_client_init(&p.client, &p.client_config, 0));
 	smtp_server_init(&p.server, &p.server_config);
@@ -314,17 +346,21 @@ static void run_session(uint64_t seed, unsigned *ret_delivered, unsigned *ret_do
 	uint64_t break_at = p.harsh ? rng_below(&p.rng, 3000) : STEPS_MAX;
 	for (uint64_t step = 0; !p.client_over; step++) {
 		assert_true(step < STEPS_MAX);
-		if (chance(&p, 2)) server_step(&p);
-		else client_step(&p);
+		if (chance(&p, 2))
+			server_step(&p);
+		else
+			client_step(&p);
 		bool silent = p.garble && step > 5000; /* a garbled reply may leave both waiting */
-		bool gone = p.server_closed && !p.to_client.len && !smtp_server_output(&p.server).len;
+		bool gone =
+			p.server_closed && !p.to_client.len && !smtp_server_output(&p.server).len;
 		if (step < break_at && !silent && !gone) continue;
 		smtp_client_lost(&p.client, 0, STR("broken"));
 		client_events(&p);
 	}
 	check(&p);
 	for (size_t i = 0; i < MESSAGES; i++) {
-		for (uint32_t r = 0; p.messages[i].begun && r < p.messages[i].transaction.recipient_count; r++) {
+		for (uint32_t r = 0;
+			p.messages[i].begun && r < p.messages[i].transaction.recipient_count; r++) {
 			*ret_delivered += p.messages[i].outcomes[r].class == OUTCOME_DELIVERED;
 			*ret_doubtful += p.messages[i].outcomes[r].doubtful;
 		}

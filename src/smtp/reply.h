@@ -15,8 +15,8 @@ struct smtp_reply {
 #define SMTP_REPLY(c, x, y, z, literal)                                                            \
 	((struct smtp_reply){.code = (c), .enhanced = {(x), (y), (z)}, .text = STR(literal)})
 
-/* Append in wire form, "250-...CRLF250 ...CRLF"; lines are cut at 510 octets, control octets replaced; a '\n' at
- * the end of the text begins no line.  */
+/* Append in wire form, "250-...CRLF250 ...CRLF"; lines are cut at 510 octets, control octets
+ * replaced; a '\n' at the end of the text begins no line.  */
 bool smtp_reply_add(struct buf *out, const struct smtp_reply *reply);
 
 /* The peer's, gathered from octets that come cut anywhere.  */
@@ -36,9 +36,10 @@ enum smtp_read { SMTP_READ_MORE, SMTP_READ_DONE, SMTP_READ_BAD };
 
 void smtp_reply_reader_init(struct smtp_reply_reader *r);
 void smtp_reply_reader_release(struct smtp_reply_reader *r);
-/* Take octets up to the end of one reply; *ret_used says how many.  DONE: code, enhanced and text hold it until the
- * next feed.  BAD: not SMTP, codes that differ between the lines, or endless; the connection is of no use
- * and nothing more may be fed.  Texts over the maximum are cut silently; a bare LF ends a line.  */
+/* Take octets up to the end of one reply; *ret_used says how many.  DONE: code, enhanced and text
+ * hold it until the next feed.  BAD: not SMTP, codes that differ between the lines, or endless;
+ * the connection is of no use and nothing more may be fed.  Texts over the maximum are cut
+ * silently; a bare LF ends a line.  */
 enum smtp_read smtp_reply_feed(struct smtp_reply_reader *r, struct str octets, size_t *ret_used);
 
 #endif

@@ -15,7 +15,7 @@ enum {
  * GREETING ─▶ FRESH ─▶ READY ─▶ MAIL ─▶ RCPT ─▶ DATA ─▶ READY
  *                        ▲                └▶ CHUNK ⇄ BDAT ─▶┘
  *                        └── RSET, HELO
- * A refused BDAT is swallowed in CHUNK and leads back to where it came in.  CLOSED from anywhere.  */
+ * A refused BDAT is swallowed in CHUNK and leads back to where it came.  CLOSED: from anywhere.  */
 #define TO(name) (1u << SMTP_SERVER_##name)
 static const uint16_t transitions[SMTP_SERVER_STATES] = {
 	[SMTP_SERVER_GREETING] = TO(FRESH) | TO(CLOSED),
@@ -229,7 +229,8 @@ static size_t step(struct smtp_server *s, struct str octets)
 	default: break;
 	}
 	if (!s->tls_begins) return take_line(s, octets);
-	/* Sent in clear behind STARTTLS: somebody on the way would have it read as if it were secured.  */
+	/* Sent in clear behind STARTTLS: somebody on the way would have it read as if it were
+	 * secured.  */
 	smtp_server_close(s, SMTP_CLOSE_PROTOCOL);
 	return octets.len;
 }
@@ -283,7 +284,8 @@ static void describe(struct smtp_server *s, enum smtp_event_type type, struct sm
 
 bool smtp_server_next(struct smtp_server *s, struct smtp_event *ret_event)
 {
-	/* Those that can wait together, in the order they are to be seen; at most one of the middle line.  */
+	/* Those that can wait together, in the order they are to be seen; at most one of the
+	 * middle line.  */
 	static const uint8_t order[] = {
 		SMTP_EVENT_CHUNK,
 		SMTP_EVENT_ABANDON,

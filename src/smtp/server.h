@@ -8,10 +8,11 @@
  *		send smtp_server_output(s), then smtp_server_sent(s, n)
  *	}
  *
- * An event that wants a verdict (see the enum) keeps feed from consuming until smtp_server_answer; the answer
- * may come at once or much later.  Replies leave in the order of the commands.  Syntax, order and limits of the protocol are
- * decided here and never seen outside; what needs the world (who may, is there room, is it on disk) is an event.
- * Memory: the struct, plus a line buffer while a line is incomplete, plus the output while unsent.  */
+ * An event that wants a verdict (see the enum) keeps feed from consuming until
+ * smtp_server_answer; the answer may come at once or much later.  Replies leave in the order of
+ * the commands.  Syntax, order and limits of the protocol are decided here and never seen
+ * outside; what needs the world (who may, is there room, is it on disk) is an event. Memory: the
+ * struct, plus a line buffer while a line is incomplete, plus the output while unsent.  */
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
 
@@ -21,7 +22,8 @@
 #include "smtp/body.h"
 #include "smtp/reply.h"
 
-/* Words in place of the standard text of a reply; empty: standard.  %{helo} %{id} %{hostname} are put in.  */
+/* Words in place of the standard text of a reply; empty: standard.  %{helo} %{id} %{hostname} are
+ * put in.  */
 struct smtp_words {
 	struct str banner, helo, mail, rcpt, data, queued, quit;
 };
@@ -46,19 +48,34 @@ struct smtp_server_config {
 	msec wall_ahead;     /* and wall time less monotonic time, kept right by the caller */
 };
 
+/* What the driver learns, and is asked.  After a DATA that was let come exactly one of END and ABANDON
+ * follows.  */
 enum smtp_event_type {
-	SMTP_EVENT_HELO, /* no verdict.  helo, esmtp */
-	SMTP_EVENT_MAIL, /* verdict.  path, size (declared, 0: not), and envelope parameters */
-	SMTP_EVENT_RCPT, /* verdict.  path, notify, orcpt */
-	SMTP_EVENT_DATA, /* verdict: 354 lets the content come (answer .code 354); also at the first BDAT, where any 2xx/3xx lets it */
-	SMTP_EVENT_CHUNK, /* no verdict.  chunk: content, decoded, borrowed until the next feed */
-	SMTP_EVENT_END, /* verdict: the message is complete (answer 250 with the id as text).  size, flags */
-	SMTP_EVENT_ABANDON, /* no verdict: the content that came will not be completed (fault, too large, RSET, closing);
-	                        * forget it.  After DATA was let come, exactly one of END and ABANDON follows */
-	SMTP_EVENT_RESET, /* no verdict: forget the transaction (RSET, HELO, STARTTLS, or after END was answered) */
-	SMTP_EVENT_STARTTLS, /* verdict: 220, then the driver starts TLS and calls smtp_server_secured */
-	SMTP_EVENT_AUTH, /* verdict: mechanism and initial response (has_initial), or a further response; answer 334 text = challenge (base64), 235, 5xx */
-	SMTP_EVENT_CLOSE, /* no verdict: send the output, then close.  closing: why */
+	/* No verdict.  helo, esmtp.  */
+	SMTP_EVENT_HELO,
+	/* Verdict.  path, size (declared, 0: not), and the parameters of the envelope.  */
+	SMTP_EVENT_MAIL,
+	/* Verdict.  path, notify, orcpt.  */
+	SMTP_EVENT_RCPT,
+	/* Verdict: 354, or any 2xx or 3xx, lets the content come.  Also at the first BDAT.  */
+	SMTP_EVENT_DATA,
+	/* No verdict.  chunk: content, decoded, borrowed until the next feed.  */
+	SMTP_EVENT_CHUNK,
+	/* Verdict: the message is complete; answer 250 with the id as text.  size, flags.  */
+	SMTP_EVENT_END,
+	/* No verdict: the content that came will not be completed (a fault, too large, RSET, HELO,
+	 * closing); forget it.  */
+	SMTP_EVENT_ABANDON,
+	/* No verdict: forget the transaction (RSET, HELO, a refused content, END was answered).  */
+	SMTP_EVENT_RESET,
+	/* Verdict: 220, then the driver starts TLS and calls smtp_server_secured.  What came in clear
+	 * behind the command is to be fed: it ends the session.  */
+	SMTP_EVENT_STARTTLS,
+	/* Verdict: mechanism and, with has_initial, response; or, without mechanism, a further
+	 * response.  Answer 334 with a challenge (base64) as text, 235, or 5xx.  */
+	SMTP_EVENT_AUTH,
+	/* No verdict: send the output, then close.  closing: why.  */
+	SMTP_EVENT_CLOSE,
 };
 
 enum smtp_closing {
@@ -71,11 +88,10 @@ enum smtp_closing {
 
 struct smtp_event {
 	enum smtp_event_type type;
-	struct address path; /* MAIL, RCPT; MAIL: path.text empty is the null reverse-path */
-	uint64_t size;       /* MAIL; END: octets of content */
-	uint32_t
-		flags; /* MAIL: ENVELOPE_8BIT BINARY UTF8 REQUIRETLS RET_FULL RET_HDRS; END: the same, and
-	                            * ENVELOPE_8BIT when octets over 127 came */
+	struct address path;   /* MAIL, RCPT; MAIL: path.text empty is the null reverse-path */
+	uint64_t size;         /* MAIL; END: octets of content */
+	uint32_t flags;        /* MAIL: ENVELOPE_8BIT BINARY UTF8 REQUIRETLS RET_FULL RET_HDRS;
+	                      * END: the same, and ENVELOPE_8BIT when octets over 127 came */
 	struct str envid;      /* MAIL */
 	struct str auth_param; /* MAIL AUTH=, xtext, empty: absent */
 	msec hold_for;         /* MAIL: FUTURERELEASE, ms from now; 0 none */
@@ -86,9 +102,8 @@ struct smtp_event {
 	struct str helo;       /* HELO */
 	bool esmtp;            /* HELO */
 	struct str mechanism;  /* AUTH: upper case; empty: a further response */
-	struct str
-		response; /* AUTH: base64 as received ("=" is given as empty); "*" is a cancel and never gets here */
-	bool has_initial;          /* AUTH */
+	struct str response; /* AUTH: base64 as received, "=" given as empty; "*" never gets here */
+	bool has_initial;    /* AUTH */
 	enum smtp_closing closing; /* CLOSE */
 }; /* strings are borrowed until the event is answered, or until the next feed */
 
@@ -141,7 +156,8 @@ struct smtp_server {
 	uint64_t chunk_size, chunk_left;
 };
 
-/* Replies that the peer does not take make feed stop consuming past so many octets, until some are sent.  */
+/* Replies that the peer does not take make feed stop consuming past so many octets, until some
+ * are sent.  */
 enum { SMTP_SERVER_OUT_MAX = 32 * 1024 };
 
 void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *config);
@@ -153,18 +169,20 @@ void smtp_server_greet(struct smtp_server *s, msec now, const struct smtp_reply 
 /* Take bytes received from the peer.
  *   now    monotonic time, ms; never less than in an earlier call
  *   bytes  borrowed for this call; any split of the stream gives the same events
- * Returns  octets consumed, 0..bytes.len; fewer while an event waits for its answer or to be taken, while more than
+ * Returns  octets consumed, 0..bytes.len; fewer while an event waits for its answer or to be
+ * taken, while more than
  *          SMTP_SERVER_OUT_MAX octets of output are unsent, and before the greeting.
- * Errors   none: a violation by the peer becomes a reply (500, 501, 503, 554).
- * Source   RFC 5321 4.1.1, 4.5.3.1; RFC 2920 3.1; RFC 3030 2.                  */
+ * Errors   none: a violation by the peer becomes a reply (500, 501, 503, 554). Source   RFC 5321
+ * 4.1.1, 4.5.3.1; RFC 2920 3.1; RFC 3030 2.  */
 size_t smtp_server_feed(struct smtp_server *s, msec now, struct str bytes);
 
 /* The next event, if there is one.  Each is given once.  */
 bool smtp_server_next(struct smtp_server *s, struct smtp_event *ret_event);
 
-/* The verdict on the event that waits, which next has given; borrowed for this call.  A positive code with empty text gets
- * the standard words and enhanced status, or the listener's words: MAIL 250 2.1.0 Ok, RCPT 250 2.1.5 Ok, DATA 354, STARTTLS
- * 220, AUTH 235; to END the text is the queue id: "250 2.0.0 Ok: queued as ID".  A 5xx or 4xx is sent as it is.  */
+/* The verdict on the event that waits, which next has given; borrowed for this call.  A positive
+ * code with empty text gets the standard words and enhanced status, or the listener's words: MAIL
+ * 250 2.1.0 Ok, RCPT 250 2.1.5 Ok, DATA 354, STARTTLS 220, AUTH 235; to END the text is the queue
+ * id: "250 2.0.0 Ok: queued as ID".  A 5xx or 4xx is sent as it is.  */
 void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply);
 /* Whether an event waits for its verdict.  */
 bool smtp_server_waits(const struct smtp_server *s);
@@ -178,7 +196,8 @@ void smtp_server_sent(struct smtp_server *s, size_t n);
 msec smtp_server_deadline(const struct smtp_server *s);
 /* The deadline has passed: 421 and SMTP_EVENT_CLOSE.  */
 void smtp_server_expire(struct smtp_server *s, msec now);
-/* The server leaves or is out of something: reply 421 and CLOSE, as soon as no verdict is awaited.  */
+/* The server leaves or is out of something: reply 421 and CLOSE, as soon as no verdict is
+ * awaited.  */
 void smtp_server_shut(struct smtp_server *s, struct smtp_reply reply);
 
 /* The TLS handshake has ended well: all that was said before is forgotten.  */

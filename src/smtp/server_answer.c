@@ -27,7 +27,8 @@ void smtp_server_add_words(
 	buf_add(out, before);
 }
 
-/* Say reply; where it is positive and has no text of its own, the listener's words or else the standard ones.  */
+/* Say reply; where it is positive and has no text of its own, the listener's words or else the
+ * standard ones.  */
 static void say_words(struct smtp_server *s, const struct smtp_reply *reply,
 	struct smtp_reply standard, struct str words, struct str id)
 {
@@ -144,7 +145,8 @@ void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
 	s->answered = true;
 	answers[i].run(s, &reply);
 	buf_release(&s->line);
-	if (!s->awaited) { /* else the end of a chunk, which speaks of no line, is asked for already */
+	/* Or else the end of a chunk, which speaks of no line, is asked for already.  */
+	if (!s->awaited) {
 		if (s->shutting && !s->tls_begins)
 			s->no_memory |= !buf_add(&s->out, buf_str(&s->late));
 		if (s->shutting || reply.close) smtp_server_close(s, SMTP_CLOSE_ANSWER);

@@ -52,7 +52,8 @@ void smtp_server_begin_data(struct smtp_server *s)
 	smtp_server_enter(s, SMTP_SERVER_DATA);
 }
 
-/* Faulty or too large: everything up to the true end is content still, so that no part of it is ever a command.  */
+/* Faulty or too large: everything up to the true end is content still, so that no part of it is
+ * ever a command.  */
 size_t smtp_server_take_data(struct smtp_server *s, struct str octets)
 {
 	struct str run;

@@ -28,7 +28,8 @@ static void test_smuggling(void **state)
 		snprintf(out, sizeof(out), "250 mx.example.com\r\n" FRAMED GO "%s221 2.0.0 Bye\r\n",
 			rows[i].said);
 		play_dialogue(&play_plain, str_from_c(in), out,
-			"HELO H x\nMAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nABANDON\nRESET\nCLOSE 0\n",
+			"HELO H x\nMAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nABANDON\nRESET\n"
+			"CLOSE 0\n",
 			"");
 		for (size_t cut = 0; cut <= strlen(in) + 1; cut++) {
 			struct play p;
@@ -94,11 +95,12 @@ static void test_bdat_out_of_order(void **state)
 		"250 2.1.0 Ok\r\n554 5.5.1 Error: no valid recipients\r\n250 2.0.0 Ok\r\n",
 		NULL, "");
 	play_dialogue(&play_plain,
-		STR(E FRAME
-			"BDAT 1\r\naDATA\r\nRCPT TO:<b@example.com>\r\nMAIL FROM:<>\r\nRSET\r\nNOOP\r\n"),
+		STR(E FRAME "BDAT 1\r\naDATA\r\nRCPT TO:<b@example.com>\r\nMAIL FROM:<>\r\nRSET\r\n"
+			    "NOOP\r\n"),
 		EHLO_REPLY FRAMED
 		"250 2.0.0 Ok: 1 bytes\r\n503 5.5.1 Error: DATA after BDAT\r\n"
-		"503 5.5.1 Error: RCPT after BDAT\r\n503 5.5.1 Error: nested MAIL command\r\n250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n",
+		"503 5.5.1 Error: RCPT after BDAT\r\n503 5.5.1 Error: nested MAIL command\r\n"
+		"250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n",
 		"HELO E x\nMAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nABANDON\nRESET\n", "");
 	static const char *const bad[] = {"BDAT", "BDAT x", "BDAT -1", "BDAT 1 2",
 		"BDAT 99999999999999999999", "BDAT 1 LAST x"};
@@ -122,14 +124,14 @@ static void test_bdat_faults(void **state)
 		"%s%s%s503 5.5.1 Error: DATA after BDAT\r\n250 2.0.0 Ok\r\n" FRAMED QUEUED,
 		lf, dead, dead);
 	play_dialogue(&play_plain,
-		STR(E FRAME
-			"BDAT 8\r\na\nNOOP\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nDATA\r\nRSET\r\n" FRAME
-			"BDAT 2 LAST\r\nok"),
+		STR(E FRAME "BDAT 8\r\na\nNOOP\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nDATA\r\n"
+			    "RSET\r\n" FRAME "BDAT 2 LAST\r\nok"),
 		out,
 		"HELO E x\nMAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nABANDON\nRESET\n"
 		"MAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nEND size=2 flags=0\nRESET\n",
 		"ok");
-	/* CR at the border, and at the very end; the last chunk ends the transaction, good or bad.  */
+	/* CR at the border, and at the very end; the last chunk ends the transaction, good or
+	 * bad.  */
 	play_dialogue(&play_plain,
 		STR(E FRAME "BDAT 2\r\na\rBDAT 1\r\nb"
 			    "RSET\r\n" FRAME "BDAT 2 LAST\r\na\r"
@@ -151,13 +153,15 @@ static void test_binarymime(void **state)
 {
 	(void)state;
 	play_dialogue(&play_plain,
-		STR(E "MAIL FROM:<a@b.c> BODY=BINARYMIME\r\nRCPT TO:<bob@example.com>\r\nDATA\r\nBDAT 5\r\n\0\n.\r.BDAT 1 LAST\r\n\r"),
+		STR(E "MAIL FROM:<a@b.c> BODY=BINARYMIME\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n"
+		      "BDAT 5\r\n\0\n.\r.BDAT 1 LAST\r\n\r"),
 		EHLO_REPLY FRAMED
 		"503 5.5.1 Error: BINARYMIME needs BDAT\r\n250 2.0.0 Ok: 5 bytes\r\n" QUEUED,
 		NULL, NULL);
 	struct play p;
 	play_run(&play_plain,
-		STR(E "MAIL FROM:<a@b.c> BODY=BINARYMIME\r\nRCPT TO:<bob@example.com>\r\nBDAT 5 LAST\r\n\0\n.\r."),
+		STR(E "MAIL FROM:<a@b.c> BODY=BINARYMIME\r\nRCPT TO:<bob@example.com>\r\n"
+		      "BDAT 5 LAST\r\n\0\n.\r."),
 		0, &p);
 	assert_true(str_eq(buf_str(&p.messages), STR("\0\n.\r.")));
 	play_end(&p);
@@ -180,8 +184,10 @@ static void test_bdat_limits(void **state)
 		assert_true(str_starts(
 			str_skip(buf_str(&p.out), sizeof(BANNER) - 1), str_from_c(reply)));
 		assert_true(str_contains(buf_str(&p.out),
-			STR("250 2.0.0 Ok: 3 bytes\r\n552 5.3.4 Message size exceeds fixed limit\r\n"
-			    "503 5.5.1 Error: need RSET after a failed BDAT\r\n250 2.0.0 Ok\r\n" FRAMED
+			STR("250 2.0.0 Ok: 3 bytes\r\n"
+			    "552 5.3.4 Message size exceeds fixed limit\r\n"
+			    "503 5.5.1 Error: need RSET after a failed BDAT\r\n"
+			    "250 2.0.0 Ok\r\n" FRAMED
 			    "552 5.3.4 Message size exceeds fixed limit\r\n250 2.0.0 Ok\r\n")));
 		assert_str(buf_str(&p.events),
 			"HELO E x\nMAIL <a@b.c>\nRCPT <bob@example.com>\nDATA\nABANDON\nRESET\n"
@@ -198,7 +204,8 @@ static void test_no_room(void **state)
 	} rows[] = {
 		{"DATA\r\nRSET\r\n", "452 4.3.1 Insufficient system storage\r\n250 2.0.0 Ok\r\n"},
 		{"BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nRSET\r\n",
-			"452 4.3.1 Insufficient system storage\r\n503 5.5.1 Error: need RSET after a failed BDAT\r\n250 2.0.0 Ok\r\n"},
+			"452 4.3.1 Insufficient system storage\r\n"
+			"503 5.5.1 Error: need RSET after a failed BDAT\r\n250 2.0.0 Ok\r\n"},
 		{"BDAT 6 LAST\r\nQUIT\r\nMAIL FROM:<>\r\n",
 			"452 4.3.1 Insufficient system storage\r\n250 2.1.0 Ok\r\n"},
 		{"BDAT 0 LAST\r\nNOOP\r\n",

@@ -1,6 +1,6 @@
 /* For tests: a driver of the SMTP server core with a small policy, and a record of what happened.
  *
- *	RCPT    postmaster and *@example.com 250; nobody@example.com 550 5.1.1; other domains 550 5.7.1
+ *	RCPT    postmaster, *@example.com 250; nobody@example.com 550 5.1.1; others 550 5.7.1
  *	MAIL    250, but <refused@example.org> 550 5.7.1
  *	DATA    354, but 452 4.3.1 when `full`
  *	END     250, queued as 3XAMPLE1D
@@ -153,8 +153,8 @@ static inline void play_events(struct play *p)
 	smtp_server_sent(&p->s, out.len);
 }
 
-/* Octets from the client, as the driver's loop does it: what is fed is on its own piece of memory, gone
- * afterwards.  */
+/* Octets from the client, as the driver's loop does it: what is fed is on its own piece of
+ * memory, gone afterwards.  */
 static inline void play_feed(struct play *p, struct str octets)
 {
 	char *copy = malloc(octets.len + 1);

@@ -1,5 +1,6 @@
-/* What the parts of the SMTP server core share: server.c (life, lines, events), server_verbs.c (commands),
- * server_transaction.c (those that carry mail), server_content.c (DATA and BDAT), server_answer.c (verdicts).  Nobody else includes this.  */
+/* What the parts of the SMTP server core share: server.c (life, lines, events), server_verbs.c
+ * (commands), server_transaction.c (those that carry mail), server_content.c (DATA and BDAT),
+ * server_answer.c (verdicts).  Nobody else includes this.  */
 #ifndef SMTP_SERVER_PRIVATE_H
 #define SMTP_SERVER_PRIVATE_H
 

@@ -1,5 +1,5 @@
-/* Sessions made of words that mean something, in any order, with any verdict, cut anywhere: the core never
- * asserts, says the same however it is cut, and ends all content that it began.  */
+/* Sessions made of words that mean something, in any order, with any verdict, cut anywhere: the
+ * core never asserts, says the same however it is cut, and ends all content that it began.  */
 #include "smtp/server_play_test.h"
 
 #include "base/rng.h"

@@ -1,5 +1,5 @@
-/* The verbs of a transaction: MAIL, RCPT, DATA, BDAT.  Syntax and order were looked at, or are here; whether
- * it may be is asked.  */
+/* The verbs of a transaction: MAIL, RCPT, DATA, BDAT.  Syntax and order were looked at, or are
+ * here; whether it may be is asked.  */
 #include "smtp/server_private.h"
 
 void smtp_server_refuse(struct smtp_server *s, struct smtp_refusal refusal)
@@ -76,7 +76,8 @@ void smtp_server_bdat(struct smtp_server *s, const struct smtp_server_command *c
 {
 	bool last, first = s->state == SMTP_SERVER_RCPT;
 	if (!smtp_command_bdat(c->args, &s->chunk_size, &last)) {
-		/* Nobody knows how many octets follow, and none of them may be read as a command.  */
+		/* Nobody knows how many octets follow, and none of them may be read as a command.
+		 */
 		smtp_server_say(s, SMTP_REPLY(521, 5, 5, 4, "Syntax: BDAT count [LAST]"));
 		smtp_server_close(s, SMTP_CLOSE_PROTOCOL);
 		return;
@@ -100,8 +101,8 @@ void smtp_server_bdat(struct smtp_server *s, const struct smtp_server_command *c
 		smtp_server_begin_chunk(s);
 }
 
-/* What was parsed when the line came in is parsed again when the driver asks, which is cheaper than to
- * keep it.  */
+/* What was parsed when the line came in is parsed again when the driver asks, which is cheaper
+ * than to keep it.  */
 void smtp_server_parse_asked(
 	struct smtp_server *s, enum smtp_event_type type, struct smtp_event *ret_event)
 {

@@ -103,7 +103,8 @@ static void quit(struct smtp_server *s, const struct smtp_server_command *c)
 	smtp_server_close(s, SMTP_CLOSE_QUIT);
 }
 
-/* A browser, or a web page that has one speak to us: nothing of what follows is to be read as mail.  */
+/* A browser, or a web page that has one speak to us: nothing of what follows is to be read as
+ * mail.  */
 static void foreign(struct smtp_server *s, const struct smtp_server_command *c)
 {
 	(void)c;

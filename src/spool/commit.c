@@ -152,11 +152,11 @@ static void add_accept_entry(struct spool *s, struct batch *b, const struct spoo
 	uint32_t due = (uint32_t)((e->hold_until ? e->hold_until : spool_created(w->id)) / 1000);
 	char octets[ADDRESS_ROOM];
 	summary_accept(&s->summary, &accept);
+	summary_put(&s->summary, w->chunks.ptr, w->chunks.len);
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		struct disk_entry_recipient r = {.due = due, .state = RECIPIENT_DUE};
 		summary_recipient(&s->summary, domain_of(e->recipients[i].address, octets), &r);
 	}
-	summary_put(&s->summary, w->chunks.ptr, w->chunks.len);
 	summary_end(&s->summary);
 }
 
@@ -293,18 +293,6 @@ static bool anything_ready(const struct spool *s)
 	       || (waiting_count(&s->states) > 0 && (s->hurry || s->states.records.len >= SPOOL_STATES_MAX));
 }
 
-/* Everything recorded so far is on disk: those who wait for that need no batch.  */
-static void tell_synced(struct spool *s)
-{
-	struct list told;
-	list_init(&told);
-	for (struct list *node; (node = list_pop(&s->syncs));) list_push_back(&told, node);
-	for (struct list *node; (node = list_pop(&told));) {
-		struct spool_op *op = CONTAINER_OF(node, struct spool_op, link);
-		op->done(op, 0);
-	}
-}
-
 static void begin(struct spool *s)
 {
 	struct batch *b = &s->batch;
@@ -342,28 +330,61 @@ static bool compose(struct spool *s)
 	return true;
 }
 
+/* ---- telling: never out of the hook, since others' hooks may have run already ---- */
+
+/* Everything recorded so far is on disk.  */
+static bool is_all_synced(const struct spool *s)
+{
+	return s->batch.does == BATCH_IDLE && !list_empty(&s->syncs) && waiting_count(&s->states) == 0;
+}
+
+static void tell_synced(struct spool *s)
+{
+	struct list told;
+	list_init(&told);
+	for (struct list *node; (node = list_pop(&s->syncs));) list_push_back(&told, node);
+	for (struct list *node; (node = list_pop(&told));) {
+		struct spool_op *op = CONTAINER_OF(node, struct spool_op, link);
+		op->done(op, 0);
+	}
+}
+
 /* What does not fit into an empty segment fits nowhere.  */
 static void refuse_too_large(struct spool *s)
 {
 	struct list *node = list_pop(&s->ready);
+	s->too_large = false;
 	if (node)
 		writer_finish(CONTAINER_OF(node, struct spool_writer, link), -EFBIG);
 	else
 		compact_refused(s);
 }
 
+static bool has_to_tell(const struct spool *s)
+{
+	return s->too_large || (s->sick && !s->probe && !list_empty(&s->ready)) || is_all_synced(s);
+}
+
+static void tell(struct spool *s)
+{
+	if (s->too_large) refuse_too_large(s);
+	if (s->sick && !s->probe) health_fail_ready(s);
+	if (is_all_synced(s)) tell_synced(s);
+}
+
+void commit_tell_fired(struct timer *timer) { tell(CONTAINER_OF(timer, struct spool, tell_timer)); }
+
 static void commit_start(struct spool *s)
 {
 	struct batch *b = &s->batch;
-	if (b->does != BATCH_IDLE) return;
-	if (s->sick && !s->probe) return health_fail_ready(s);
-	if (!list_empty(&s->syncs) && waiting_count(&s->states) == 0 && !anything_ready(s)) return tell_synced(s);
-	if (!anything_ready(s) && list_empty(&s->syncs)) return;
+	if (b->does != BATCH_IDLE || (s->sick && !s->probe) || s->too_large) return;
+	if (!anything_ready(s) && (list_empty(&s->syncs) || is_all_synced(s))) return;
 	if (!s->open && !open_segment(s)) return health_failed(s, -ENOSPC);
 	if (!compose(s)) {
 		if (compact_moved_nothing(s)) return;
-		if (s->open->end > 0) return seal(s);
-		return refuse_too_large(s);
+		s->too_large = s->open->end == 0;
+		if (!s->too_large) seal(s);
+		return;
 	}
 	s->probe = s->hurry = false;
 	b->does = BATCH_WRITES;
@@ -375,7 +396,12 @@ static void commit_start(struct spool *s)
 		io_work(s->commit_workers, &b->work);
 }
 
-void commit_hook(struct io_hook *hook) { commit_start(CONTAINER_OF(hook, struct spool, hook)); }
+void commit_hook(struct io_hook *hook)
+{
+	struct spool *s = CONTAINER_OF(hook, struct spool, hook);
+	commit_start(s);
+	if (has_to_tell(s)) io_timer_set(s->io, &s->tell_timer, io_now(s->io));
+}
 
 /* At the end, when the hook is not called any more.  A sick disk gets one more chance.  */
 void commit_now(struct spool *s)
@@ -391,6 +417,7 @@ void commit_now(struct spool *s)
 		s->commit_workers = io_workers_start(s->io, 1, "spool-commit");
 		if (!s->commit_workers) return;
 		commit_start(s);
+		tell(s);
 		if (s->batch.does == BATCH_IDLE && waiting_count(&s->states) > 0) return;
 	}
 }

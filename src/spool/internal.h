@@ -145,6 +145,8 @@ struct spool {
 	bool hurry;                   /* the states are to leave now */
 	struct timer states_timer;
 	struct batch batch;
+	bool too_large;               /* what is first does not fit into an empty segment */
+	struct timer tell_timer;
 
 	/* health */
 	int sick;                     /* -errno of the failure; 0: well */
@@ -210,6 +212,7 @@ void state_count(struct spool *s, uint32_t number, bool in);
 
 /* commit.c */
 void commit_hook(struct io_hook *hook);
+void commit_tell_fired(struct timer *timer);
 void commit_now(struct spool *s);    /* blocking: until nothing waits or the disk refuses */
 bool commit_fits(const struct spool *s, uint64_t octets, uint64_t summary_octets);
 void commit_add(struct batch *b, struct disk_record *head, size_t head_octets, const struct iovec *rest, int count);

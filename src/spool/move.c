@@ -271,13 +271,13 @@ static bool summarize(struct move *v, const struct batch *b, const struct move_i
 			.tag = m->tag, .length = (uint32_t)item->length, .recipients = (uint16_t)item->recipients,
 			.chunks = (uint32_t)(item->list.len / sizeof(struct disk_chunk))};
 		summary_accept(&s->summary, &to);
+		summary_put(&s->summary, item->list.ptr, item->list.len);
 		for (slot t = m->recipients; t;) {
 			const struct spool_recipient *r = spool_recipient(&s->index, t);
 			struct disk_entry_recipient one = {.due = r->due, .state = state_on_disk(r), .attempts = r->attempts};
 			summary_recipient(&s->summary, domain_of(e.recipients[r->index].address, octets), &one);
 			t = r->sibling;
 		}
-		summary_put(&s->summary, item->list.ptr, item->list.len);
 		summary_end(&s->summary);
 	}
 	arena_release(&arena);

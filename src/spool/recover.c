@@ -346,8 +346,7 @@ static int restore_all(struct recovery *r)
 	int error = 0;
 	for (uint32_t i = r->count; i-- > 0 && !error;)
 		error = r->all[i].live ? restore_live(r, &r->all[i]) : enter_other(r, &r->all[i]);
-	if (!error) restore_end(&r->restore);
-	r->report->damaged_records += r->restore.damaged;
+	if (!error) r->report->damaged_records += restore_end(&r->restore);
 	r->report->messages = spool_message_count(&s->index);
 	r->report->recipients = spool_recipient_count(&s->index);
 	return error;

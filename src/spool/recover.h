@@ -43,13 +43,13 @@ struct restore {
 	struct evidence *all; /* to look up chunks: by number */
 	uint32_t count;
 	uint64_t stale_in[SEGMENT_NUMBERS / 64]; /* bits: segments whose messages have newer copies */
-	uint32_t damaged;     /* messages that miss a chunk */
+	bool damaged;         /* some message misses a chunk */
 };
 
 /* Apply one segment's summary, segments in ascending order of generation; e->segment is in the table.  0 or -ENOMEM.  */
 int MUST_CHECK restore_segment(struct restore *r, struct evidence *e);
-/* After the last.  */
-void restore_end(struct restore *r);
+/* After the last; how many messages are damaged.  */
+uint32_t restore_end(struct restore *r);
 bool recovered_open(struct spool *s);
 
 #endif

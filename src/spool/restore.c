@@ -121,14 +121,13 @@ static bool chunk_is_there(const struct restore *r, const struct disk_place *pla
 	return true;
 }
 
-static void check_chunks(struct restore *r, struct spool_message *m, const struct evidence *e, const struct summary_entry *x)
+/* Told at the end: it may have been moved, or have ended.  */
+static void check_chunks(struct restore *r, struct spool_message *m, const struct summary_entry *x)
 {
 	for (uint32_t i = 0; i < x->accept.chunks; i++) {
 		if (chunk_is_there(r, &x->chunks[i].place)) continue;
 		m->flags |= SPOOL_MESSAGE_DAMAGED;
-		r->damaged++;
-		spool_told(r->spool, "spool-message-damaged", e->number, (uint64_t)x->head.offset * RECORD_ALIGN,
-			"a part of its content is missing");
+		r->damaged = true;
 		return;
 	}
 }
@@ -189,7 +188,7 @@ static bool restore_accept(struct restore *r, struct evidence *e, const struct s
 	m->tag = x->accept.tag;
 	message_hold(s, m);
 	slots_publish(&s->index, message, x->head.id, RECIPIENT_DUE);
-	if (x->accept.chunks > 0) check_chunks(r, m, e, x);
+	if (x->accept.chunks > 0) check_chunks(r, m, x);
 	if (m->open == 0) remove_message(s, message);
 	return true;
 }
@@ -283,8 +282,21 @@ int restore_segment(struct restore *r, struct evidence *e)
 	return ok ? 0 : -ENOMEM;
 }
 
+static uint32_t tell_damaged(struct spool *s)
+{
+	uint32_t count = 0;
+	for (slot i = 1; i < spool_message_end(&s->index); i++) {
+		const struct spool_message *m = spool_message(&s->index, i);
+		if (m->id == 0 || !(m->flags & SPOOL_MESSAGE_DAMAGED)) continue;
+		spool_told(s, "spool-message-damaged", m->segment, (uint64_t)message_offset(s, m) * RECORD_ALIGN,
+			"a part of its content is missing");
+		count++;
+	}
+	return count;
+}
+
 /* The message may come up again from the older copy, as long as that exists: what ended it is needed so long.  */
-void restore_end(struct restore *r)
+uint32_t restore_end(struct restore *r)
 {
 	struct segments *all = &r->spool->segments;
 	for (uint32_t v = 1; v < all->top; v++) {
@@ -293,4 +305,5 @@ void restore_end(struct restore *r)
 		for (uint32_t t = 1; t < all->top; t++)
 			if (all->at[t] && all->at[t]->generation > stale->generation) segment_need(all->at[t], v);
 	}
+	return r->damaged ? tell_damaged(r->spool) : 0;
 }

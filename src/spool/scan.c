@@ -67,9 +67,9 @@ static bool put_accept(struct summary *to, const struct disk_record *r, struct s
 		.length = (uint32_t)sizeof(*r) + r->length, .chunks = view.head.chunks, .recipients = view.head.recipients,
 		.flags = (uint8_t)view.head.flags};
 	summary_accept(to, &accept);
+	summary_put(to, view.chunks.ptr, view.chunks.len);
 	for (uint32_t i = 0; i < e.recipient_count; i++)
 		summary_recipient(to, lower_domain(e.recipients[i].address, arena), &list[i]);
-	summary_put(to, view.chunks.ptr, view.chunks.len);
 	summary_end(to);
 	return true;
 }

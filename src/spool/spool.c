@@ -67,6 +67,7 @@ static struct spool *make(struct io *io, const struct spool_options *options)
 	slots_init(&s->index);
 	s->states_timer.fire = state_timer_fired;
 	s->health_timer.fire = health_timer_fired;
+	s->tell_timer.fire = commit_tell_fired;
 	return s;
 }
 
@@ -103,6 +104,7 @@ static void release(struct spool *s)
 	io_workers_stop(s->workers);
 	io_timer_cancel(s->io, &s->states_timer);
 	io_timer_cancel(s->io, &s->health_timer);
+	io_timer_cancel(s->io, &s->tell_timer);
 	compact_close(s);
 	maker_close(s);
 	recovered_release(s);

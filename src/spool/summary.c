@@ -102,9 +102,9 @@ static bool take_accept(struct str *rest, struct summary_entry *e)
 {
 	bool ok = take_octets(rest, &e->accept, sizeof(e->accept));
 	if (!ok) return false;
-	e->recipients = take_array(rest, e->head.count, sizeof(*e->recipients), &ok);
-	if (!ok) return false;
 	e->chunks = take_array(rest, e->accept.chunks, sizeof(*e->chunks), &ok);
+	if (!ok) return false;
+	e->recipients = take_array(rest, e->head.count, sizeof(*e->recipients), &ok);
 	return ok && e->head.count > 0;
 }
 

@@ -3,7 +3,7 @@
  * segment without an index gives the same.
  *
  * Entries begin with struct disk_entry, are 8-aligned, and have by type:
- *   ACCEPT    struct disk_entry_accept, `count` disk_entry_recipient, its `chunks` disk_chunk
+ *   ACCEPT    struct disk_entry_accept, its `chunks` disk_chunk, `count` disk_entry_recipient
  *   STATE     `count` disk_entry_state
  *   DONE      disk_done
  *   CHUNK     disk_entry_chunk
@@ -100,7 +100,7 @@ void summary_put(struct summary *s, const void *octets, size_t len);
 void summary_recipient(struct summary *s, struct str domain, struct disk_entry_recipient *r);
 void summary_end(struct summary *s);
 
-/* The begin of an ACCEPT entry: then the recipients, the chunks, summary_end.  And a whole CHUNK entry.  */
+/* The begin of an ACCEPT entry: then the chunks, the recipients, summary_end.  And a whole CHUNK entry.  */
 struct summary_accept {
 	uint64_t id;
 	uint32_t offset;   /* / 8 */

@@ -271,7 +271,7 @@ def test_a_blackhole_with_50000_messages_costs_the_others_nothing(make_server, h
             t.mail("y@alive.test")
             hop.wait(200 + 4000 + 1, timeout=5)
         stats = json.loads(server.run("queue", "stats", "--json", check=True).stdout)
-        assert stats["messages"] == 50_000, stats
+        assert stats["queue"]["messages"] == 50_000, stats
     finally:
         hole.close()
 
