@@ -96,6 +96,7 @@ void net_release(struct net *net)
 	for (int i = 0; i < net->conn_count; i++)
 		if (net->conns[i]) free_conn(net->conns[i]);
 	free(net->conns);
+	free(net->taken);
 	while (!list_empty(&net->listeners)) free_bound(CONTAINER_OF(net->listeners.next, struct bound, link));
 }
 
@@ -241,7 +242,10 @@ static struct net_conn *new_conn(struct net *net)
 	if (net->conn_count == net->conn_room) {
 		net->conns = reallocarray(net->conns, (size_t)(net->conn_room = net->conn_room * 2 + 64), sizeof *net->conns);
 		ASSERT(net->conns);
+		net->taken = reallocarray(net->taken, (size_t)net->conn_room * 2, sizeof *net->taken);
+		ASSERT(net->taken);
 	}
+	net->taken[net->conn_count * 2] = net->taken[net->conn_count * 2 + 1] = 0;
 	conn->number = net->conn_count++;
 	net->conns[conn->number] = conn;
 	return conn;
@@ -409,6 +413,8 @@ void net_machine_gone(struct net *net, struct io *io)
 	}
 }
 
+uint64_t net_taken(const struct net *net, int conn, int side) { return net->taken[conn * 2 + side]; }
+
 uint32_t net_open_count(const struct net *net, const struct io *io)
 {
 	uint32_t count = 0;
@@ -521,6 +527,7 @@ static void tell_octets(struct net_side *side)
 	memcpy(octets, side->pipe.ptr, n);
 	buf_consume(&side->pipe, n);
 	side->arrived -= n;
+	side->conn->net->taken[s->fd] += n;
 	if (peer->stream && (peer->stream->out.len > 0)) {
 		peer->room = true;
 		ready(peer);

@@ -27,6 +27,7 @@ struct net {
 	struct list listeners;     /* struct bound */
 	struct net_conn **conns;   /* by number; NULL: over */
 	int conn_count, conn_room;
+	uint64_t *taken;           /* octets that each side has taken, by 2 * connection + side */
 	uint16_t next_port;
 	/* What a connection from -> to meets now.  */
 	enum host_fate (*fate)(void *context, const struct net_address *from, const struct net_address *to);
@@ -40,6 +41,8 @@ void net_release(struct net *net);
 void net_machine_gone(struct net *net, struct io *io);
 /* Streams that are under way go on without trouble from now on.  */
 void net_heal(struct net *net);
+/* Octets that a side of a connection has read, also when it is over.  */
+uint64_t net_taken(const struct net *net, int conn, int side);
 /* Connections of the machine that are open.  */
 uint32_t net_open_count(const struct net *net, const struct io *io);
 

@@ -33,6 +33,7 @@ struct inbound_parts {
 	struct log *log;
 };
 
+/* Nothing listens yet.  parts are copied; what they point at is kept.  NULL: no memory.  */
 struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed);
 /* Follow these rules from now on: open listeners that are new, close those that are gone, leave the others and every
  * session alone.  False: a listener could not be bound (*ret_why, logged too); then the rules before stay, and
@@ -50,6 +51,7 @@ struct inbound_stats {
 	uint32_t sessions;
 	uint64_t connections, refused_connections, accepted, refused_messages, octets;
 };
+/* Counts since the start, and of now.  */
 void inbound_stats(const struct inbound *in, struct inbound_stats *ret);
 
 #endif

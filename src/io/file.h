@@ -20,7 +20,9 @@ enum io_open {
 	IO_OPEN_TRUNCATE = 8,
 };
 
+/* how: IO_OPEN_*.  *ret is written on success alone.  */
 int MUST_CHECK io_file_open(struct io *io, const char *path, unsigned how, struct io_file *ret);
+/* f->fd is -1 afterwards; harmless when it was.  What was not synced may be lost.  */
 void io_file_close(struct io *io, struct io_file *f);
 /* Octets read (short only at the end of the file).  */
 int64_t MUST_CHECK io_file_read(struct io *io, const struct io_file *f, void *to, size_t len, uint64_t offset);
@@ -37,8 +39,11 @@ int MUST_CHECK io_file_lock(struct io *io, const struct io_file *f);
 int MUST_CHECK io_file_load(struct io *io, const char *path, struct buf *out);
 int MUST_CHECK io_file_save(struct io *io, const char *path, struct str content);
 
+/* As the system calls; durable after io_dir_sync of the directory.  */
 int MUST_CHECK io_rename(struct io *io, const char *from, const char *to);
+/* See io_rename.  */
 int MUST_CHECK io_link(struct io *io, const char *from, const char *to);
+/* See io_rename.  */
 int MUST_CHECK io_unlink(struct io *io, const char *path);
 /* Make path and what is missing above it (0700); fine when it exists; each new entry is synced.  */
 int MUST_CHECK io_dir_make(struct io *io, const char *path);

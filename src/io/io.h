@@ -89,7 +89,9 @@ struct io_accepted;
 int MUST_CHECK io_accept(struct io *io, struct io_stream *s, const struct io_stream_events *events,
 	const struct io_accepted *accepted);
 
+/* Let `received` come, or not.  Cheap: within one wake-up off and on cost no system call.  */
 void io_read_on(struct io_stream *s);
+/* See io_read_on.  */
 void io_read_off(struct io_stream *s);
 
 /* Send now what the system takes, keep the rest.  False: the stream is dead, or more than

@@ -93,7 +93,8 @@ static void add_header(struct buf *out, const struct dsn_report *r)
 	buf_add(out, dsn->hostname);
 	buf_add(out,
 		STR(">\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
-		    "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\""));
+		    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+		    "\tboundary=\""));
 	add_boundary(out, dsn);
 	buf_add(out, STR("\"\r\n"));
 	dsn_add_encoding(out, content_encoding(r));

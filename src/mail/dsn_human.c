@@ -53,30 +53,19 @@ static void add_greeting(struct buf *out, const struct dsn_report *r)
 	buf_release(&text);
 }
 
-static struct str section_head(enum dsn_action action, bool one)
-{
-	switch (action) {
-	case DSN_FAILED:
-		return one
-			? STR("Your message was not delivered to this recipient, and will not be tried again:")
-			: STR("Your message was not delivered to these recipients, and will not be tried again:");
-	case DSN_DELAYED:
-		return one
-			? STR("Your message has not reached this recipient yet. It is still being tried: you need not "
-			      "send it again.")
-			: STR("Your message has not reached these recipients yet. It is still being tried: you need not "
-			      "send it again.");
-	case DSN_DELIVERED:
-		return one ? STR("Your message was delivered to this recipient:")
-			   : STR("Your message was delivered to these recipients:");
-	case DSN_RELAYED:
-		return STR(
-			"Your message was handed on to a mail system that sends no confirmations of its own. You will hear "
-			"no more unless it fails:");
-	case DSN_EXPANDED: return STR("Your message was handed on to all members of a list:");
-	}
-	UNREACHABLE();
-}
+/* What is said above the recipients of one action.  */
+static const char *const section_heads[] = {
+	[DSN_FAILED] =
+		"Your message was not delivered to the following, and will not be tried again:",
+	[DSN_DELAYED] =
+		"Your message has not yet reached the following. It is still being tried: you "
+		"need not send it again.",
+	[DSN_DELIVERED] = "Your message was delivered to:",
+	[DSN_RELAYED] =
+		"Your message was handed on to a mail system that sends no confirmations. You "
+		"will hear no more unless it fails:",
+	[DSN_EXPANDED] = "Your message was handed on to all members of:",
+};
 
 /* "4.2.2" is the same matter whether it is passing or for good, so one set of words serves
  * both.  */
@@ -153,14 +142,12 @@ void dsn_add_human_part(struct buf *out, const struct dsn_report *r)
 	for (enum dsn_action action = 0; action <= DSN_EXPANDED; action++) {
 		if (!r->counts[action]) continue;
 		buf_add(out, STR("\r\n"));
-		add_paragraph(out, section_head(action, r->counts[action] == 1), STR(""));
+		add_paragraph(out, str_from_c(section_heads[action]), STR(""));
 		for (uint32_t i = 0; i < dsn->recipient_count; i++)
 			if (dsn->recipients[i].action == action)
 				add_person(out, r, &dsn->recipients[i]);
 	}
 	buf_add(out, STR("\r\n"));
-	add_paragraph(out,
-		r->full ? STR("Below is a report for mail programs, and then your message.")
-			: STR("Below is a report for mail programs, and then the header of your message."),
-		STR(""));
+	buf_add(out, STR("Below are a report for mail programs and "));
+	buf_add(out, r->full ? STR("your message.\r\n") : STR("the header of your message.\r\n"));
 }

@@ -30,7 +30,7 @@ static inline struct str header_message_id(const struct header_watch *w)
 /* Walk a header section held whole: the next field from the front of *section; name without
  * colon, value raw (still folded, without the final line end).  False at the empty line or the
  * end; *section is then what follows the empty line.  A line that is no field ends the section
- * too, and stays at the front of *section. Takes CRLF and LF line ends.  */
+ * too, and stays at the front of *section.  Takes CRLF and LF line ends.  */
 bool header_next(struct str *section, struct str *ret_name, struct str *ret_value);
 
 #endif

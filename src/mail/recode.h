@@ -5,7 +5,7 @@
  * A push filter that never holds the message; it is run twice over the same content, cut anywhere:
  *
  *	recode_init(&r);
- *	while (octets) recode_feed(&r, octets, NULL);   first pass: possible? which parts? how large?
+ *	while (octets) recode_feed(&r, octets, NULL);   first pass: what must be done
  *	recode_end(&r, NULL);
  *	if (r.fault) return recode_outcome(&r);
  *	if (!r.needed) send the content as it is, it is 7-bit

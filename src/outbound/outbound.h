@@ -17,6 +17,7 @@ struct outbound_parts {
 	struct str hostname;      /* our name in EHLO; outbound_configure gives it */
 };
 
+/* Starts the threads that write mailboxes.  parts are copied; what they point at is kept.  NULL: the system refuses.  */
 struct outbound *outbound_new(const struct outbound_parts *parts);
 /* Whom to ask from now on, before the first mail and at each new configuration; all are kept.  A router that is replaced must
  * live until no look-up of it runs: outbound_looking_up.  */
@@ -36,6 +37,7 @@ struct outbound_stats {
 	uint32_t connections, connecting;
 	uint64_t delivered, attempts, opened;
 };
+/* Counts since the start, and of now.  */
 void outbound_stats(const struct outbound *out, struct outbound_stats *ret);
 
 #endif

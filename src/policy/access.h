@@ -10,6 +10,7 @@ struct access_list {
 	uint32_t count;
 };
 
+/* Whether one of the ranges holds the client.  */
 bool access_allows(const struct access_list *list, const struct net_address *client);
 
 /* Connections open, in all and per client (IPv6: per /64).  */

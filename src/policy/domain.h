@@ -35,6 +35,7 @@ struct domains {
 	void *context;
 };
 
+/* The local domain of this name, without regard to case; NULL: it is not ours.  */
 const struct local_domain *domain_find(const struct domains *d, struct str name);
 
 enum expand_result {

@@ -11,6 +11,7 @@ static double cpu(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Under a sanitizer nobody knows: 0.  */
 static size_t memory(void)
 {
 	struct mallinfo2 m = mallinfo2();
@@ -71,7 +72,7 @@ static void a_million_for_a_dead_destination(void **state)
 	double load = load_of(&w, MINUTES(10));
 	print_message("%.1f MB, %.2f us each to accept, %.4f %% of a core idle\n",
 		(double)taken / 1e6, accepting, load * 100);
-	assert_in_range(taken, MILLION * 60, 100000000);
+	if (before) assert_in_range(taken, MILLION * 60, 100000000);
 	assert_true(load < 0.01);
 	assert_int_equal(world_stats(&w).ready, MILLION);
 	assert_int_equal(w.spool->outcomes, 0);
@@ -114,7 +115,7 @@ static void a_million_deferred(void **state)
 		struct outcome again = world_try_again();
 		queue_finish(w.q, job, &again, w.now, w.wall);
 	}
-	assert_in_range(memory() - before, MILLION * 60, 100000000);
+	if (before) assert_in_range(memory() - before, MILLION * 60, 100000000);
 	assert_int_equal(world_stats(&w).deferred, MILLION);
 	double idle = load_of(&w, MINUTES(10));
 	assert_true(idle < 0.01);

@@ -27,7 +27,7 @@ struct ask {
 	struct resolver_query *query;
 	struct timer timer;
 	int id;                        /* of unbound's */
-	struct stub_ask stub;
+	struct stub_ask stub;          /* and the name, for either */
 };
 
 /* ---- settings ---- */
@@ -304,9 +304,14 @@ static bool name_askable(struct str name)
 	return true;
 }
 
-static int begin_unbound(struct ask *ask, const char *name, enum dns_type type)
+static int begin_stub(struct ask *ask)
 {
-	int error = ub_resolve_async(ask->resolver->unbound, name, (int)type, CLASS_IN, ask, answered, &ask->id);
+	return stub_begin(ask->resolver->stub, &ask->stub) ? 0 : -EAGAIN;
+}
+
+static int begin_unbound(struct ask *ask, enum dns_type type)
+{
+	int error = ub_resolve_async(ask->resolver->unbound, ask->stub.name, (int)type, CLASS_IN, ask, answered, &ask->id);
 	return !error ? 0 : error == UB_NOMEM ? -ENOMEM : -EIO;
 }
 
@@ -319,12 +324,11 @@ int resolver_ask(struct resolver *r, struct resolver_query *q, struct str name, 
 	*ask = (struct ask){.resolver = r, .query = q, .timer.fire = timed_out,
 		.stub = {.answered = stub_answered, .type = type}};
 	memcpy(ask->stub.name, name.ptr, name.len);
-	int error = r->stub ? 0 : begin_unbound(ask, ask->stub.name, type);
+	int error = r->stub ? begin_stub(ask) : begin_unbound(ask, type);
 	if (error) {
 		free(ask);
 		return error;
 	}
-	if (r->stub) stub_begin(r->stub, &ask->stub);
 	q->resolver = r;
 	q->private = ask;
 	list_push_back(&r->asks, &q->link);

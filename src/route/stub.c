@@ -11,6 +11,7 @@ enum {
 	PAUSE_MS = 1000,            /* after a connection that could not be */
 	MESSAGE_MAX = 65535,
 	ANSWER_MEMORY = 4 << 20,
+	ASKS_MAX = 1 << 15,         /* at once: half of the ids there are */
 };
 
 struct stub {
@@ -23,15 +24,9 @@ struct stub {
 	struct buf input;
 	struct timer timer;         /* of silence, or of a pause */
 	struct list asks[BUCKETS];
+	uint32_t ask_count;
 	uint16_t last_id;
 };
-
-static bool any_asks(const struct stub *s)
-{
-	for (size_t i = 0; i < BUCKETS; i++)
-		if (!list_empty(&s->asks[i])) return true;
-	return false;
-}
 
 /* ---- the connection ---- */
 
@@ -50,13 +45,13 @@ static void next_server(struct stub *s, msec pause)
 {
 	drop_connection(s);
 	s->server = (s->server + 1) % s->server_count;
-	if (any_asks(s)) io_timer_set(s->io, &s->timer, io_now(s->io) + pause);
+	if (s->ask_count) io_timer_set(s->io, &s->timer, io_now(s->io) + pause);
 }
 
 static void timer_fired(struct timer *timer)
 {
 	struct stub *s = CONTAINER_OF(timer, struct stub, timer);
-	if (!any_asks(s)) return;
+	if (s->ask_count == 0) return;
 	if (s->open || s->connecting)
 		next_server(s, 0);
 	else
@@ -99,7 +94,7 @@ static void ended(struct io_stream *stream, int error)
 	struct stub *s = CONTAINER_OF(stream, struct stub, stream);
 	(void)error;
 	drop_connection(s);
-	if (any_asks(s)) io_timer_set(s->io, &s->timer, io_now(s->io) + PAUSE_MS);
+	if (s->ask_count) io_timer_set(s->io, &s->timer, io_now(s->io) + PAUSE_MS);
 }
 
 static struct stub_ask *find_ask(struct stub *s, uint16_t id)
@@ -119,7 +114,7 @@ static void take_message(struct stub *s, struct str message)
 	struct dns_answer answer;
 	arena_init(&arena, ANSWER_MEMORY);
 	if (ask && dns_answer_read(message, str_from_c(ask->name), ask->type, &arena, &answer)) {
-		list_remove(&ask->link);
+		stub_cancel(ask);
 		ask->answered(ask, &answer);
 	}
 	arena_release(&arena);
@@ -159,23 +154,27 @@ static void connect_now(struct stub *s)
 
 /* ---- questions ---- */
 
-void stub_begin(struct stub *s, struct stub_ask *ask)
+bool stub_begin(struct stub *s, struct stub_ask *ask)
 {
-	bool first = !any_asks(s);
+	if (s->ask_count == ASKS_MAX) return false;
 	do ask->id = ++s->last_id;
 	while (find_ask(s, ask->id));
+	ask->stub = s;
 	list_push_back(&s->asks[ask->id % BUCKETS], &ask->link);
+	s->ask_count++;
 	if (s->open) {
-		if (first) io_timer_set(s->io, &s->timer, io_now(s->io) + SILENCE_MS);
+		if (s->ask_count == 1) io_timer_set(s->io, &s->timer, io_now(s->io) + SILENCE_MS);
 		send_ask(s, ask);
 	} else if (!s->connecting && !timer_is_set(&s->timer)) {
 		connect_now(s);
 	}
+	return true;
 }
 
 void stub_cancel(struct stub_ask *ask)
 {
 	list_remove(&ask->link);
+	ask->stub->ask_count--;
 }
 
 /* ---- life ---- */

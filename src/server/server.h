@@ -19,6 +19,7 @@ void server_stop(struct server *s);
 /* Everything recorded is synced; all memory goes.  */
 void server_free(struct server *s);
 
+/* The configuration in force; borrowed until the next reload.  */
 const struct config *server_config(const struct server *s);
 
 #endif

@@ -92,7 +92,7 @@ static bool starts_end(const struct body_decoder *d, char c)
 }
 
 /* From the front of s the longest run that needs no change; when there is none, the octet that
- * does. Returns octets consumed.  */
+ * does.  Returns octets consumed.  */
 static size_t run(struct body_decoder *d, struct str s, struct str *ret_run)
 {
 	size_t i = 0;

@@ -1,5 +1,4 @@
-/* Message content on the wire: the dot codec of DATA (RFC 5321 4.5.2) with its strict line ends.
- */
+/* Message content on the wire: the dot codec of DATA (RFC 5321 4.5.2), strict about line ends.  */
 #ifndef SMTP_BODY_H
 #define SMTP_BODY_H
 
@@ -25,7 +24,7 @@ void body_decoder_init(struct body_decoder *d, bool normalize, struct str end_wo
 /* Decode from the front of octets: the next run of content, borrowed from octets or a constant,
  * is in *ret_run (may be empty).  Returns octets consumed; call again until all are, or `ended`.
  * Only CRLF.CRLF ends (with `normalize` too: a lone LF or CR never makes an end).  After a fault
- * content is consumed without runs until the true end. NUL is a fault always.  One SIMD pass
+ * content is consumed without runs until the true end.  NUL is a fault always.  One SIMD pass
  * (SSE2) over plain octets.  */
 size_t body_decode(struct body_decoder *d, struct str octets, struct str *ret_run);
 

@@ -1,6 +1,6 @@
 #include "smtp/client_private.h"
 
-enum { KEEP_OUT = 65536, DETAIL_MAX = 200 };
+enum { KEEP_OUT = 65536, DETAIL_MAX = 200, PLAN_MAX = 1 << 27 };
 
 #define BIT(n) (1u << (n))
 
@@ -29,6 +29,7 @@ bool smtp_client_init(struct smtp_client *c, const struct smtp_client_config *co
 	smtp_reply_reader_init(&c->reader);
 	buf_init(&c->out, 2 * SMTP_CLIENT_OUT_MAX);
 	buf_init(&c->words, OUTCOME_TEXT_MAX);
+	buf_init(&c->plan, PLAN_MAX);
 	if (!smtp_plan_reserve(c, 1)) return false;
 	smtp_plan_push_sent(c, STEP_BANNER, SMTP_NO_FLIGHT, 0);
 	return true;
@@ -39,7 +40,7 @@ void smtp_client_release(struct smtp_client *c)
 	smtp_reply_reader_release(&c->reader);
 	buf_release(&c->out);
 	buf_release(&c->words);
-	free(c->plan);
+	buf_release(&c->plan);
 	*c = (struct smtp_client){.state = SMTP_CLIENT_CLOSED};
 }
 
@@ -131,7 +132,8 @@ static const char *doing(const struct smtp_client *c)
 {
 	if (c->state == SMTP_CLIENT_HANDSHAKE) return "starting TLS";
 	if (smtp_flight_any(c, FLIGHT_CONTENT)) return "sending the message";
-	if (c->answered < c->sent) return smtp_steps[c->plan[c->answered].step].awaiting;
+	if (c->answered < c->sent)
+		return smtp_steps[smtp_planned_at(c, c->answered)->step].awaiting;
 	return c->state == SMTP_CLIENT_AUTH ? "logging in" : "idle";
 }
 
@@ -271,7 +273,7 @@ void smtp_client_auth_failed(struct smtp_client *c, struct str why)
 static msec phase_timeout(const struct smtp_client *c)
 {
 	if (smtp_flight_any(c, FLIGHT_CONTENT)) return MINUTES(3);
-	if (c->answered < c->sent) return smtp_steps[c->plan[c->answered].step].timeout;
+	if (c->answered < c->sent) return smtp_steps[smtp_planned_at(c, c->answered)->step].timeout;
 	return c->state == SMTP_CLIENT_HANDSHAKE ? MINUTES(5) : MSEC_NEVER;
 }
 

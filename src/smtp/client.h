@@ -67,13 +67,13 @@ enum smtp_client_event_type {
 	SMTP_CLIENT_EVENT_READY,
 	/* 220 came: start TLS, then call smtp_client_secured.  */
 	SMTP_CLIENT_EVENT_STARTTLS,
-	/* A step of authentication is wanted, by smtp_client_auth: challenge (base64), first: none.  */
+	/* A step of authentication is wanted (smtp_client_auth); challenge: base64, first none.  */
 	SMTP_CLIENT_EVENT_AUTH,
-	/* The peer is ready for content: give all of `size` by smtp_client_content, or until DONE.  */
+	/* The peer is ready for content: give all of it by smtp_client_content, or until DONE.  */
 	SMTP_CLIENT_EVENT_CONTENT,
 	/* Every recipient of the transaction has its outcome; comes also before FAILED.  */
 	SMTP_CLIENT_EVENT_DONE,
-	/* The session is of no use any more, `outcome` says why: send what output there is, close.  */
+	/* The session is of no use any more, `outcome` says why: send what there is, close.  */
 	SMTP_CLIENT_EVENT_FAILED,
 	/* QUIT is answered, or there is no need to wait: close.  */
 	SMTP_CLIENT_EVENT_CLOSED,
@@ -168,8 +168,8 @@ struct smtp_client {
 	uint64_t gone;    /* octets sent since the start */
 	struct buf words; /* text of the outcome being made */
 	struct smtp_flight flights[2];
-	struct smtp_planned *plan;
-	uint32_t plan_cap, planned, sent, answered;
+	struct buf plan; /* of struct smtp_planned, `planned` of them */
+	uint32_t planned, sent, answered;
 	uint32_t mails; /* MAIL commands in this session */
 	struct {
 		uint8_t type, flight;
@@ -243,6 +243,8 @@ void smtp_client_auth_failed(struct smtp_client *c, struct str why);
  * (RFC 2920).  */
 void smtp_client_quit(struct smtp_client *c, msec now);
 
+/* Octets to send, borrowed until the next call; the first n of them were sent; when
+ * smtp_client_expire is to be called.  */
 struct str smtp_client_output(const struct smtp_client *c);
 void smtp_client_sent(struct smtp_client *c, size_t n);
 msec smtp_client_deadline(const struct smtp_client *c);

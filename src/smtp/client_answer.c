@@ -289,7 +289,7 @@ void smtp_answer_take(struct smtp_client *c)
 			invalid_reply(c);
 		return;
 	}
-	struct smtp_planned p = c->plan[c->answered];
+	struct smtp_planned p = *smtp_planned_at(c, c->answered);
 	unsigned digit = c->reader.code / 100;
 	if (digit > 5 || !(smtp_steps[p.step].classes & 1u << digit)) return invalid_reply(c);
 	struct smtp_flight *f = p.flight == SMTP_NO_FLIGHT ? NULL : &c->flights[p.flight];

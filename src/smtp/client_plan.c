@@ -1,14 +1,12 @@
 #include "smtp/client_private.h"
 
-enum { PLAN_LEAST = 16 };
-
-/* Answered commands are dropped when room is wanted, so that the array is no larger than what
- * is under way.  */
+/* Answered commands are dropped when room is wanted, so that the array is no larger than what is
+ * under way.  */
 static void drop_answered(struct smtp_client *c)
 {
 	uint32_t n = c->answered;
-	if (n == 0 || (n < c->planned && n < c->plan_cap / 2)) return;
-	memmove(c->plan, c->plan + n, (c->planned - n) * sizeof(*c->plan));
+	if (n < c->planned - n) return; /* not worth the move yet */
+	buf_consume(&c->plan, n * sizeof(struct smtp_planned));
 	c->planned -= n;
 	c->sent -= n;
 	c->answered = 0;
@@ -17,21 +15,16 @@ static void drop_answered(struct smtp_client *c)
 bool smtp_plan_reserve(struct smtp_client *c, uint32_t more)
 {
 	drop_answered(c);
-	if (more <= c->plan_cap - c->planned) return true;
-	uint64_t cap = c->plan_cap ? c->plan_cap : PLAN_LEAST;
-	while (cap < (uint64_t)c->planned + more) cap *= 2;
-	if (cap > SMTP_PART) return false;
-	struct smtp_planned *plan = realloc(c->plan, cap * sizeof(*plan));
-	if (!plan) return false;
-	c->plan = plan;
-	c->plan_cap = (uint32_t)cap;
-	return true;
+	bool room = buf_reserve(&c->plan, more * sizeof(struct smtp_planned));
+	c->plan.failed = false; /* there may be room later */
+	return room;
 }
 
 void smtp_plan_push(struct smtp_client *c, enum smtp_step step, uint8_t flight, uint32_t index)
 {
-	ASSERT(c->planned < c->plan_cap);
-	c->plan[c->planned++] = (struct smtp_planned){(uint8_t)step, flight, index};
+	ASSERT(c->plan.len + sizeof(struct smtp_planned) <= c->plan.cap);
+	*smtp_planned_at(c, c->planned++) = (struct smtp_planned){(uint8_t)step, flight, index};
+	c->plan.len += sizeof(struct smtp_planned);
 }
 
 static void count_sent(struct smtp_client *c, const struct smtp_planned *p)
@@ -44,7 +37,7 @@ void smtp_plan_push_sent(struct smtp_client *c, enum smtp_step step, uint8_t fli
 {
 	ASSERT(c->sent == c->planned);
 	smtp_plan_push(c, step, flight, index);
-	count_sent(c, &c->plan[c->planned - 1]);
+	count_sent(c, smtp_planned_at(c, c->planned - 1));
 }
 
 void smtp_plan_command(struct smtp_client *c, enum smtp_step step)
@@ -57,7 +50,11 @@ void smtp_plan_command(struct smtp_client *c, enum smtp_step step)
 	smtp_plan_pump(c);
 }
 
-void smtp_plan_cut(struct smtp_client *c) { c->planned = c->sent; }
+void smtp_plan_cut(struct smtp_client *c)
+{
+	c->planned = c->sent;
+	c->plan.len = c->planned * sizeof(struct smtp_planned);
+}
 
 /* Without PIPELINING one command at a time; with it everything of a transaction's group may go,
  * since DATA is planned last, and nothing is planned behind it before its content is given (RFC
@@ -70,7 +67,7 @@ static bool may_send(const struct smtp_client *c)
 void smtp_plan_pump(struct smtp_client *c)
 {
 	while (c->sent < c->planned && may_send(c) && smtp_client_room(c, SMTP_COMMAND_MAX)) {
-		struct smtp_planned p = c->plan[c->sent];
+		struct smtp_planned p = *smtp_planned_at(c, c->sent);
 		smtp_command_add(c, &p);
 		count_sent(c, &p);
 	}

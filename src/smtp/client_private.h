@@ -43,6 +43,10 @@ void smtp_client_fail_memory(struct smtp_client *c);
 bool smtp_client_room(struct smtp_client *c, size_t n);
 
 /* client_plan.c */
+static inline struct smtp_planned *smtp_planned_at(const struct smtp_client *c, uint32_t i)
+{
+	return (struct smtp_planned *)(void *)c->plan.ptr + i;
+}
 bool MUST_CHECK smtp_plan_reserve(struct smtp_client *c, uint32_t more);
 /* Room must be reserved.  */
 void smtp_plan_push(struct smtp_client *c, enum smtp_step step, uint8_t flight, uint32_t index);

@@ -29,7 +29,7 @@ struct str smtp_command_word(struct str *line);
 
 /* The arguments of MAIL and RCPT (what is behind the verb), RFC 5321 4.1.1.2 and 3, with their
  * parameters.  Fill in what SMTP_EVENT_MAIL and _RCPT say, borrowed from args; false:
- * *ret_refusal says why.  A source route is dropped. MAIL wants a domain or the null path; RCPT
+ * *ret_refusal says why.  A source route is dropped.  MAIL wants a domain or the null path; RCPT
  * takes a local part alone ("postmaster", and as policy likes it).  */
 bool smtp_command_mail(struct str args, const struct smtp_terms *terms,
 	struct smtp_event *ret_event, struct smtp_refusal *ret_refusal);

@@ -11,8 +11,10 @@
  * An event that wants a verdict (see the enum) keeps feed from consuming until
  * smtp_server_answer; the answer may come at once or much later.  Replies leave in the order of
  * the commands.  Syntax, order and limits of the protocol are decided here and never seen
- * outside; what needs the world (who may, is there room, is it on disk) is an event. Memory: the
- * struct, plus a line buffer while a line is incomplete, plus the output while unsent.  */
+ * outside; what needs the world (who may, is there room, is it on disk) is an event.
+ *
+ * Memory: the struct, plus a line buffer while a line is incomplete, plus the output while
+ * unsent, plus the client's name.  */
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
 
@@ -38,9 +40,8 @@ struct smtp_server_config {
 	bool tls_required; /* MAIL before TLS: 530 5.7.0 */
 	bool submission;   /* AUTH is needed before MAIL (530 5.7.0); FUTURERELEASE is offered */
 	struct str auth_plain; /* mechanisms offered in clear ("" usually) and */
-	struct str
-		auth_tls; /* under TLS, "PLAIN LOGIN SCRAM-SHA-256"; empty: AUTH is not offered */
-	uint64_t message_max; /* octets; SIZE */
+	struct str auth_tls;   /* under TLS, "PLAIN LOGIN SCRAM-SHA-256"; empty: not offered */
+	uint64_t message_max;  /* octets; SIZE */
 	uint32_t recipients_max;
 	uint32_t errors_max; /* bad commands before 421 */
 	msec timeout;        /* of silence */
@@ -48,8 +49,8 @@ struct smtp_server_config {
 	msec wall_ahead;     /* and wall time less monotonic time, kept right by the caller */
 };
 
-/* What the driver learns, and is asked.  After a DATA that was let come exactly one of END and ABANDON
- * follows.  */
+/* What the driver learns, and is asked.  After a DATA that was let come exactly one of END and
+ * ABANDON follows.  */
 enum smtp_event_type {
 	/* No verdict.  helo, esmtp.  */
 	SMTP_EVENT_HELO,
@@ -68,8 +69,8 @@ enum smtp_event_type {
 	SMTP_EVENT_ABANDON,
 	/* No verdict: forget the transaction (RSET, HELO, a refused content, END was answered).  */
 	SMTP_EVENT_RESET,
-	/* Verdict: 220, then the driver starts TLS and calls smtp_server_secured.  What came in clear
-	 * behind the command is to be fed: it ends the session.  */
+	/* Verdict: 220, then the driver starts TLS and calls smtp_server_secured.  What came in
+	 * clear behind the command is to be fed: it ends the session.  */
 	SMTP_EVENT_STARTTLS,
 	/* Verdict: mechanism and, with has_initial, response; or, without mechanism, a further
 	 * response.  Answer 334 with a challenge (base64) as text, 235, or 5xx.  */
@@ -163,17 +164,18 @@ enum { SMTP_SERVER_OUT_MAX = 32 * 1024 };
 void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *config);
 void smtp_server_release(struct smtp_server *s);
 
-/* Put the banner into the output (or, with reply, that instead: 421, 554), starting the clock.  */
+/* Put the banner into the output, starting the clock; or, with `instead` (421, 554), that and
+ * CLOSE.  */
 void smtp_server_greet(struct smtp_server *s, msec now, const struct smtp_reply *instead);
 
 /* Take bytes received from the peer.
  *   now    monotonic time, ms; never less than in an earlier call
  *   bytes  borrowed for this call; any split of the stream gives the same events
  * Returns  octets consumed, 0..bytes.len; fewer while an event waits for its answer or to be
- * taken, while more than
- *          SMTP_SERVER_OUT_MAX octets of output are unsent, and before the greeting.
- * Errors   none: a violation by the peer becomes a reply (500, 501, 503, 554). Source   RFC 5321
- * 4.1.1, 4.5.3.1; RFC 2920 3.1; RFC 3030 2.  */
+ *          taken, while more than SMTP_SERVER_OUT_MAX octets of output are unsent, and before
+ *          the greeting
+ * Errors   none: a violation by the peer becomes a reply (500, 501, 503, 554)
+ * Source   RFC 5321 4.1.1, 4.5.3.1; RFC 2920 3.1; RFC 3030 2  */
 size_t smtp_server_feed(struct smtp_server *s, msec now, struct str bytes);
 
 /* The next event, if there is one.  Each is given once.  */

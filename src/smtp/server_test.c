@@ -440,77 +440,68 @@ static const char *const ways[IN_ALL] = {
 	[IN_DEAD] = E FRAME "BDAT 1\r\n\n",
 };
 
+static const struct {
+	const char *line;
+	int code[IN_ALL];
+	enum smtp_server_state then[IN_ALL];
+} matrix[] = {
+#define S(a, b, c, d, e, f)                                                                        \
+	{                                                                                          \
+		SMTP_SERVER_##a, SMTP_SERVER_##b, SMTP_SERVER_##c, SMTP_SERVER_##d,                \
+			SMTP_SERVER_##e, SMTP_SERVER_##f                                           \
+	}
+	{"HELO x", {250, 250, 250, 250, 250, 250}, S(READY, READY, READY, READY, READY, READY)},
+	{"EHLO x", {250, 250, 250, 250, 250, 250}, S(READY, READY, READY, READY, READY, READY)},
+	{"HELO", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"EHLO", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"MAIL FROM:<b@c>", {503, 250, 503, 503, 503, 503}, S(FRESH, MAIL, MAIL, RCPT, BDAT, BDAT)},
+	{"MAIL FROM:<refused@example.org>", {503, 550, 503, 503, 503, 503},
+		S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"MAIL FROM:", {503, 501, 503, 503, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"RCPT TO:<b@example.com>", {503, 503, 250, 250, 503, 503},
+		S(FRESH, READY, RCPT, RCPT, BDAT, BDAT)},
+	{"RCPT TO:<b@example.net>", {503, 503, 550, 550, 503, 503},
+		S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"RCPT TO:<>", {503, 503, 501, 501, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"DATA", {503, 503, 554, 354, 503, 503}, S(FRESH, READY, MAIL, DATA, BDAT, BDAT)},
+	{"DATA x", {503, 503, 554, 501, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"BDAT 0", {503, 503, 554, 250, 250, 503}, S(FRESH, READY, MAIL, BDAT, BDAT, BDAT)},
+	{"BDAT 0 LAST", {503, 503, 554, 250, 250, 503}, S(FRESH, READY, MAIL, READY, READY, BDAT)},
+	{"BDAT 9", {0, 0, 0, 0, 0, 0}, S(CHUNK, CHUNK, CHUNK, CHUNK, CHUNK, CHUNK)},
+	{"BDAT x", {521, 521, 521, 521, 521, 521},
+		S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
+	{"RSET", {250, 250, 250, 250, 250, 250}, S(FRESH, READY, READY, READY, READY, READY)},
+	{"RSET x", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"NOOP x", {250, 250, 250, 250, 250, 250}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"VRFY x@y", {252, 252, 252, 252, 252, 252}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"EXPN x", {502, 502, 502, 502, 502, 502}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"HELP", {214, 214, 214, 214, 214, 214}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"STARTTLS", {503, 220, 503, 503, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"AUTH FOO", {503, 504, 503, 503, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"AUTH PLAIN", {503, 334, 503, 503, 503, 503}, S(FRESH, AUTH, MAIL, RCPT, BDAT, BDAT)},
+	{"FOO", {500, 500, 500, 500, 500, 500}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"", {500, 500, 500, 500, 500, 500}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
+	{"GET / HTTP/1.1", {221, 221, 221, 221, 221, 221},
+		S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
+	{"QUIT", {221, 221, 221, 221, 221, 221}, S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
+};
+
 static void test_matrix(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *line;
-		int code[IN_ALL];
-		enum smtp_server_state then[IN_ALL];
-	} rows[] = {
-#define S(a, b, c, d, e, f)                                                                        \
-	{SMTP_SERVER_##a, SMTP_SERVER_##b, SMTP_SERVER_##c, SMTP_SERVER_##d, SMTP_SERVER_##e,      \
-		SMTP_SERVER_##f}
-		{"HELO x", {250, 250, 250, 250, 250, 250},
-			S(READY, READY, READY, READY, READY, READY)},
-		{"EHLO x", {250, 250, 250, 250, 250, 250},
-			S(READY, READY, READY, READY, READY, READY)},
-		{"HELO", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"EHLO", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"MAIL FROM:<b@c>", {503, 250, 503, 503, 503, 503},
-			S(FRESH, MAIL, MAIL, RCPT, BDAT, BDAT)},
-		{"MAIL FROM:<refused@example.org>", {503, 550, 503, 503, 503, 503},
-			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"MAIL FROM:", {503, 501, 503, 503, 503, 503},
-			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"RCPT TO:<b@example.com>", {503, 503, 250, 250, 503, 503},
-			S(FRESH, READY, RCPT, RCPT, BDAT, BDAT)},
-		{"RCPT TO:<b@example.net>", {503, 503, 550, 550, 503, 503},
-			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"RCPT TO:<>", {503, 503, 501, 501, 503, 503},
-			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"DATA", {503, 503, 554, 354, 503, 503}, S(FRESH, READY, MAIL, DATA, BDAT, BDAT)},
-		{"DATA x", {503, 503, 554, 501, 503, 503}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"BDAT 0", {503, 503, 554, 250, 250, 503}, S(FRESH, READY, MAIL, BDAT, BDAT, BDAT)},
-		{"BDAT 0 LAST", {503, 503, 554, 250, 250, 503},
-			S(FRESH, READY, MAIL, READY, READY, BDAT)},
-		{"BDAT 9", {0, 0, 0, 0, 0, 0}, S(CHUNK, CHUNK, CHUNK, CHUNK, CHUNK, CHUNK)},
-		{"BDAT x", {521, 521, 521, 521, 521, 521},
-			S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
-		{"RSET", {250, 250, 250, 250, 250, 250},
-			S(FRESH, READY, READY, READY, READY, READY)},
-		{"RSET x", {501, 501, 501, 501, 501, 501}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"NOOP x", {250, 250, 250, 250, 250, 250}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"VRFY x@y", {252, 252, 252, 252, 252, 252},
-			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"EXPN x", {502, 502, 502, 502, 502, 502}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"HELP", {214, 214, 214, 214, 214, 214}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"STARTTLS", {503, 220, 503, 503, 503, 503},
-			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"AUTH FOO", {503, 504, 503, 503, 503, 503},
-			S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"AUTH PLAIN", {503, 334, 503, 503, 503, 503},
-			S(FRESH, AUTH, MAIL, RCPT, BDAT, BDAT)},
-		{"FOO", {500, 500, 500, 500, 500, 500}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"", {500, 500, 500, 500, 500, 500}, S(FRESH, READY, MAIL, RCPT, BDAT, BDAT)},
-		{"GET / HTTP/1.1", {221, 221, 221, 221, 221, 221},
-			S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
-		{"QUIT", {221, 221, 221, 221, 221, 221},
-			S(CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED)},
-	};
 	struct smtp_server_config c = with_tls();
 	c.auth_plain = STR("PLAIN");
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(matrix); i++) {
 		for (int in = 0; in < IN_ALL; in++) {
 			struct play p;
 			play_run(&c, str_from_c(ways[in]), 0, &p);
 			buf_clear(&p.out);
-			play_feed(&p, str_from_c(rows[i].line));
+			play_feed(&p, str_from_c(matrix[i].line));
 			play_feed(&p, STR("\n"));
 			uint64_t code = 0;
 			str_to_u64(str_head(buf_str(&p.out), 3), 999, &code);
-			if (code != (uint64_t)rows[i].code[in] || p.s.state != rows[i].then[in])
-				fail_msg("\"%s\" after \"%s\": %d, state %d", rows[i].line,
+			if (code != (uint64_t)matrix[i].code[in] || p.s.state != matrix[i].then[in])
+				fail_msg("\"%s\" after \"%s\": %d, state %d", matrix[i].line,
 					ways[in], (int)code, p.s.state);
 			assert_int_equal(p.closed, p.s.state == SMTP_SERVER_CLOSED);
 			/* Content that began comes to an end whatever happens.  */

@@ -76,8 +76,7 @@ void smtp_server_bdat(struct smtp_server *s, const struct smtp_server_command *c
 {
 	bool last, first = s->state == SMTP_SERVER_RCPT;
 	if (!smtp_command_bdat(c->args, &s->chunk_size, &last)) {
-		/* Nobody knows how many octets follow, and none of them may be read as a command.
-		 */
+		/* Nobody knows how many octets follow; none of them may be read as a command.  */
 		smtp_server_say(s, SMTP_REPLY(521, 5, 5, 4, "Syntax: BDAT count [LAST]"));
 		smtp_server_close(s, SMTP_CLOSE_PROTOCOL);
 		return;

@@ -2,10 +2,18 @@
  * place in a table of its own, as few messages are so large.  */
 #include "spool/internal.h"
 
-/* The same segment once, with how many.  False: no memory.  */
-static bool gather(const struct disk_chunk *chunks, uint32_t count, struct chunked *to)
+static bool is_there(const struct spool *s, const struct disk_place *place)
+{
+	const struct segment *g = spool_segment(s, place->number);
+	return g && g->state != SEGMENT_FREE && g->generation == place->generation;
+}
+
+/* The same segment once, with how many.  An older copy that a start reads may name segments that are gone, and
+ * whose numbers mean others now: they hold nothing of it.  False: no memory.  */
+static bool gather(const struct spool *s, const struct disk_chunk *chunks, uint32_t count, struct chunked *to)
 {
 	for (uint32_t i = 0; i < count; i++) {
+		if (!is_there(s, &chunks[i].place)) continue;
 		struct chunk_refs *last = to->count ? &to->refs[to->count - 1] : NULL;
 		if (!last || last->segment != chunks[i].place.number) {
 			struct chunk_refs *refs = realloc(to->refs, (to->count + 1) * sizeof(*refs));
@@ -31,7 +39,7 @@ bool chunked_add(struct spool *s, const struct disk_chunk *chunks, uint32_t coun
 		if (!all) return false;
 		t->all = all;
 	}
-	if (!gather(chunks, count, &one)) {
+	if (!gather(s, chunks, count, &one)) {
 		free(one.refs);
 		return false;
 	}

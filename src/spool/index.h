@@ -59,7 +59,9 @@ _Static_assert(sizeof(struct spool_recipient) == 28, "28 octets a recipient");
 
 struct spool_index;
 
+/* The entry of a slot in use; valid until the message is done.  */
 struct spool_message *spool_message(const struct spool_index *x, slot message);
+/* See spool_message.  */
 struct spool_recipient *spool_recipient(const struct spool_index *x, slot recipient);
 /* 0 when it is not in the queue.  */
 slot spool_find(const struct spool_index *x, uint64_t id);

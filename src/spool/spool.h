@@ -42,6 +42,7 @@ int MUST_CHECK spool_open(struct io *io, const struct spool_options *options, st
 /* Sync what is pending, seal nothing that needs no sealing, release the lock.  No writer may be open.  */
 void spool_close(struct spool *s);
 
+/* The index in memory; lives as long as the spool.  */
 struct spool_index *spool_index(struct spool *s);
 
 /* Visit every recipient that recovery found alive, once, after spool_open: for the queue to link.  domain: lower case,
