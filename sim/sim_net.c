@@ -415,12 +415,13 @@ void net_machine_gone(struct net *net, struct io *io)
 
 uint64_t net_taken(const struct net *net, int conn, int side) { return net->taken[conn * 2 + side]; }
 
-uint32_t net_open_count(const struct net *net, const struct io *io)
+uint32_t net_connected(const struct net *net, const struct io *io, uint32_t host)
 {
 	uint32_t count = 0;
 	for (int i = 0; i < net->conn_count; i++) {
 		const struct net_conn *conn = net->conns[i];
-		if (conn && ((conn->side[0].io == io && conn->side[0].stream) || (conn->side[1].io == io && conn->side[1].stream))) count++;
+		if (!conn || conn->side[0].io != io || !conn->side[0].stream || conn->side[0].connect_error != 0) continue;
+		if (conn->to.octets[0] == 10 && conn->to.octets[2] == host) count++;
 	}
 	return count;
 }

@@ -43,7 +43,7 @@ void net_machine_gone(struct net *net, struct io *io);
 void net_heal(struct net *net);
 /* Octets that a side of a connection has read, also when it is over.  */
 uint64_t net_taken(const struct net *net, int conn, int side);
-/* Connections of the machine that are open.  */
-uint32_t net_open_count(const struct net *net, const struct io *io);
+/* Connections that the machine has made to 10.0.HOST.1 and not closed.  */
+uint32_t net_connected(const struct net *net, const struct io *io, uint32_t host);
 
 #endif

@@ -5,9 +5,8 @@
 enum { MESSAGES_MAX = 100, SLICE_US = 4000 };
 
 struct trace {
-	struct control_call *call;  /* NULL: the client has gone, the search has not ended yet */
+	struct control_call *call;
 	struct history_search search;
-	bool searching;
 	struct selection sender, recipient; /* without a history: a sweep over the queue */
 	uint64_t ids[MESSAGES_MAX]; /* that the history told of */
 	size_t id_count, at;
@@ -140,7 +139,6 @@ static void remember(struct trace *t, uint64_t id)
 static void found(struct history_search *search, const struct history_record *record)
 {
 	struct trace *t = CONTAINER_OF(search, struct trace, search);
-	if (!t->call) return;
 	remember(t, record->id);
 	t->told++;
 	control_say(t->call, record_view(record));
@@ -149,22 +147,19 @@ static void found(struct history_search *search, const struct history_record *re
 static void searched(struct history_search *search, int error)
 {
 	struct trace *t = CONTAINER_OF(search, struct trace, search);
-	t->searching = false;
-	if (!t->call) {
-		free(t);
-	} else if (error) {
+	if (error) {
 		control_fail(t->call, "the history cannot be read: %s", strerror(-error));
-	} else {
-		t->call->step = live_step;
-		live_step(t->call);
+		return;
 	}
+	t->call->step = live_step;
+	live_step(t->call);
 }
 
 static void trace_release(struct control_call *call)
 {
 	struct trace *t = call->private;
-	t->call = NULL;
-	if (!t->searching) free(t);
+	history_search_cancel(&t->search);
+	free(t);
 }
 
 static void begin_sweep(struct trace *t, struct str what)
@@ -195,7 +190,6 @@ void trace_command(struct control_call *call)
 		begin_sweep(t, what);
 	} else {
 		json_int_t max = json_integer_value(json_object_get(call->request, "max"));
-		t->searching = true;
 		t->search = (struct history_search){.found = found, .done = searched,
 			.max = max > 0 && max < MESSAGES_MAX ? (uint32_t)max : MESSAGES_MAX};
 		history_search(call->admin->history, &t->search, what);

@@ -136,6 +136,24 @@ static void test_damaged_anywhere(void **state)
 	buf_release(&out);
 }
 
+/* A count of recipients that cannot be asks for no memory.  */
+static void test_damaged_count(void **state)
+{
+	(void)state;
+	struct buf out;
+	struct arena arena;
+	struct envelope back;
+	buf_init(&out, 1000);
+	assert_true(envelope_encode(&out, &(struct envelope){0}));
+	memcpy(out.ptr + out.len - 4, "\xff\xff\xff\x01", 4);
+	struct str from = buf_str(&out);
+	arena_init(&arena, SIZE_MAX);
+	assert_false(envelope_decode(&from, &arena, &back));
+	assert_int_equal(arena.used, 0);
+	arena_release(&arena);
+	buf_release(&out);
+}
+
 static void test_no_memory(void **state)
 {
 	(void)state;
@@ -167,6 +185,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_truncated_anywhere),
 		cmocka_unit_test(test_damaged_anywhere),
+		cmocka_unit_test(test_damaged_count),
 		cmocka_unit_test(test_no_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

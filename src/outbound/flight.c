@@ -9,6 +9,7 @@ enum {
 	ARENA_BASE = 64 * 1024,
 	ARENA_RECIPIENT = 1024,
 	RECODED_MAX = 1 << 20, /* of one piece of 64 KiB: base64 and quoted-printable fit easily */
+	PIECES_MAX = 16,
 	RECIPIENTS_MAX = 100,  /* every server takes so many (RFC 5321 4.5.3.1.8) */
 };
 
@@ -199,7 +200,8 @@ static bool read_more(struct flight *f)
 bool flight_content(struct client_session *s)
 {
 	bool any = false;
-	for (struct flight *f; (f = sending(s)) && io_unsent(&s->connection->stream) <= UNSENT_MAX;) {
+	int pieces = PIECES_MAX; /* then the core's events have their turn: the peer may have had enough */
+	for (struct flight *f; pieces-- && (f = sending(s)) && io_unsent(&s->connection->stream) <= UNSENT_MAX;) {
 		if (f->pending.len == 0 && !read_more(f)) {
 			smtp_client_abandon(&s->client, STR("the message cannot be read at present"));
 			return true;

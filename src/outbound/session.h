@@ -59,9 +59,30 @@ struct client_session {
 };
 
 /* session.c */
+extern const struct io_stream_events client_session_events;
+void client_session_enter(struct client_session *s, enum session_state state);
+/* Arm the timer for the core's deadline.  */
+void client_session_watch(struct client_session *s);
+void client_session_drop_connection(struct client_session *s);
+/* Free it, now or when client_session_work returns.  */
+void client_session_over(struct client_session *s);
 void client_session_work(struct client_session *s);
 /* Send the core's output.  False: the connection is lost (the core knows).  */
 bool client_session_flush(struct client_session *s);
+
+/* reach.c: for the look-up and the race, which client_session_begin prepares.  */
+void reach_looked_up(struct route_lookup *lookup);
+void reach_won(struct connect_race *race, struct connection *connection, int error);
+void reach_missed(struct connect_race *race, const struct route_target *target, int error);
+/* Keep why a target does not serve, for the operator.  */
+void reach_note_trouble(struct client_session *s, const struct outcome *o);
+/* Connect to the targets from `first` on; when none is left, give up.  */
+void reach_try(struct client_session *s, uint32_t first);
+/* The destination cannot be reached: it backs off.  */
+void reach_give_up(struct client_session *s);
+/* A connection that is reused for ever would never learn of a quicker host.  True: one that may serve as well as ours is not
+ * known yet, or answers clearly sooner.  */
+bool reach_better_elsewhere(const struct client_session *s);
 
 /* flight.c */
 bool flights_any(const struct client_session *s);

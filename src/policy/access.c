@@ -15,8 +15,8 @@ struct client {
 	char key[2 * KEY_OCTETS];
 };
 
-/* In hexadecimal, because a map takes keys that differ in the case of letters for one.  All that come by a local
- * socket are one client.  */
+/* In hexadecimal, because a map takes keys that differ in the case of letters for one.  All
+ * that come by a local socket are one client.  */
 static struct str client_key(const struct net_address *a, char to[2 * KEY_OCTETS])
 {
 	static const struct net_range all_ipv4 = {.base = {.family = NET_IPV4}};
@@ -31,7 +31,8 @@ static struct str client_key(const struct net_address *a, char to[2 * KEY_OCTETS
 	return str_of(to, 2 * count);
 }
 
-static struct client *client_find(const struct connection_counts *c, const struct net_address *client)
+static struct client *client_find(
+	const struct connection_counts *c, const struct net_address *client)
 {
 	char key[2 * KEY_OCTETS];
 	struct map_node *node = map_find(&c->clients, client_key(client, key));
@@ -62,7 +63,8 @@ void connections_release(struct connection_counts *c)
 	map_release(&c->clients);
 }
 
-enum connection_verdict connections_enter(struct connection_counts *c, const struct net_address *client)
+enum connection_verdict connections_enter(
+	struct connection_counts *c, const struct net_address *client)
 {
 	if (c->total >= c->max_total) return CONNECTION_TOO_MANY;
 	struct client *known = client_find(c, client);

@@ -33,7 +33,8 @@ static void test_total(void **state)
 	struct connection_counts c;
 	connections_init(&c, 1);
 	c.max_total = 2, c.max_client = 2;
-	struct net_address a = address("192.0.2.1"), b = address("192.0.2.2"), d = address("192.0.2.3");
+	struct net_address a = address("192.0.2.1"), b = address("192.0.2.2"),
+			   d = address("192.0.2.3");
 	assert_int_equal(connections_enter(&c, &a), CONNECTION_WELCOME);
 	assert_int_equal(connections_enter(&c, &b), CONNECTION_WELCOME);
 	assert_int_equal(connections_enter(&c, &d), CONNECTION_TOO_MANY);
@@ -64,7 +65,8 @@ static void test_per_client(void **state)
 	connections_release(&c);
 }
 
-/* Octets that are letters of different case must not be one client; neighbours in a /64 must be.  */
+/* Octets that are letters of different case must not be one client; neighbours in a /64 must
+ * be.  */
 static void test_what_is_one_client(void **state)
 {
 	(void)state;
@@ -79,7 +81,8 @@ static void test_what_is_one_client(void **state)
 	assert_int_equal(connections_enter(&c, &six), CONNECTION_WELCOME);
 	assert_int_equal(connections_enter(&c, &same), CONNECTION_TOO_MANY_OF_CLIENT);
 	assert_int_equal(connections_enter(&c, &other), CONNECTION_WELCOME);
-	struct net_address local = {.family = NET_UNIX, .path = "/a"}, local2 = {.family = NET_UNIX, .path = "/b"};
+	struct net_address local = {.family = NET_UNIX, .path = "/a"},
+			   local2 = {.family = NET_UNIX, .path = "/b"};
 	assert_int_equal(connections_enter(&c, &local), CONNECTION_WELCOME);
 	assert_int_equal(connections_enter(&c, &local2), CONNECTION_TOO_MANY_OF_CLIENT);
 	assert_int_equal(c.total, 5);

@@ -40,16 +40,18 @@ static bool has_user(const struct domains *d, const struct local_domain *domain,
 	return domain->accounts && d->account && d->account(d->context, local, domain->name);
 }
 
-static bool has_mailbox(const struct domains *d, const struct local_domain *domain, struct str local)
+static bool has_mailbox(
+	const struct domains *d, const struct local_domain *domain, struct str local)
 {
 	return domain->everyone || has_user(d, domain, local) ||
 		has_user(d, domain, before_separator(domain, local));
 }
 
-/* Names written out come before those that a separator or "*" leads to.  A postmaster there is in any domain
- * (RFC 5321 4.5.1): with a mailbox of its own, unless an alias, a user or the catch-all takes its mail.  */
-static enum who look_up(const struct domains *d, const struct local_domain *domain, struct str local,
-	const struct alias **ret_alias)
+/* Names written out come before those that a separator or "*" leads to.  A postmaster there is
+ * in any domain (RFC 5321 4.5.1): with a mailbox of its own, unless an alias, a user or the
+ * catch-all takes its mail.  */
+static enum who look_up(const struct domains *d, const struct local_domain *domain,
+	struct str local, const struct alias **ret_alias)
 {
 	struct str base = before_separator(domain, local);
 	if ((*ret_alias = alias_find(domain, local))) return WHO_ALIAS;
@@ -75,9 +77,9 @@ bool domain_mailbox(const struct local_domain *d, const struct address *a, struc
 /* An address that was met.  */
 struct met {
 	struct map_node node;
-	struct met *next;  /* listed after this one */
-	bool open;         /* an alias whose targets are being visited */
-	bool listed;       /* is part of the result */
+	struct met *next; /* listed after this one */
+	bool open;        /* an alias whose targets are being visited */
+	bool listed;      /* is part of the result */
 };
 
 struct expansion {
@@ -91,8 +93,8 @@ struct expansion {
 	struct buf local;
 };
 
-static void expansion_init(struct expansion *x, const struct domains *d, uint32_t max,
-	struct arena *arena)
+static void expansion_init(
+	struct expansion *x, const struct domains *d, uint32_t max, struct arena *arena)
 {
 	*x = (struct expansion){.domains = d, .arena = arena, .max = max};
 	x->end = &x->first;
@@ -136,7 +138,8 @@ static enum expand_result list(struct expansion *x, struct met *m, bool known)
 
 static enum expand_result visit(struct expansion *x, const struct address *a, unsigned depth);
 
-static enum expand_result visit_targets(struct expansion *x, const struct alias *alias, unsigned depth)
+static enum expand_result visit_targets(
+	struct expansion *x, const struct alias *alias, unsigned depth)
 {
 	for (uint32_t i = 0; i < alias->target_count; i++) {
 		struct address target;
@@ -147,8 +150,8 @@ static enum expand_result visit_targets(struct expansion *x, const struct alias 
 	return EXPAND_DONE;
 }
 
-/* A target that does not exist is listed as well: then its delivery fails visibly, instead of one recipient
- * less getting the mail.  */
+/* A target that does not exist is listed as well: then its delivery fails visibly, instead of
+ * one recipient less getting the mail.  */
 static enum expand_result visit(struct expansion *x, const struct address *a, unsigned depth)
 {
 	const struct local_domain *domain = domain_find(x->domains, a->domain);
@@ -211,8 +214,10 @@ static void complain(struct check *c, struct str target, const char *why)
 	c->complaints++;
 }
 
-/* Whether what is reached through the targets of from is c->alias again, without a mailbox that ends it.  */
-static bool leads_back(struct check *c, struct expansion *x, const struct alias *from, unsigned depth)
+/* Whether what is reached through the targets of from is c->alias again, without a mailbox that
+ * ends it.  */
+static bool leads_back(
+	struct check *c, struct expansion *x, const struct alias *from, unsigned depth)
 {
 	for (uint32_t i = 0; i < from->target_count; i++) {
 		struct address a;
@@ -254,7 +259,8 @@ static bool target_exists(struct check *c, const struct address *a)
 	if (exists) {
 		enum who who = look_up(c->domains, domain, buf_str(&local), &alias);
 		/* The catch-all cannot make its own targets exist.  */
-		bool own_catch = who == WHO_ALIAS && alias == c->alias && str_eq(alias->name, catch_all);
+		bool own_catch =
+			who == WHO_ALIAS && alias == c->alias && str_eq(alias->name, catch_all);
 		exists = who != WHO_NOBODY && !own_catch;
 	}
 	buf_release(&local);

@@ -22,7 +22,8 @@ static int town_up(void **state)
 static int town_down(void **state)
 {
 	struct town *t = *state;
-	for (struct map_node *n = map_next(&t->domains.names, NULL); n; n = map_next(&t->domains.names, n)) {
+	for (struct map_node *n = map_next(&t->domains.names, NULL); n;
+		n = map_next(&t->domains.names, n)) {
 		struct local_domain *d = CONTAINER_OF(n, struct local_domain, node);
 		map_release(&d->users);
 		map_release(&d->aliases);
@@ -175,10 +176,13 @@ static void test_aliases(void **state)
 	add_user(t, d, "bob");
 	add_user(t, d, "bob+private");
 	add_alias(t, d, STR("sales"), STR("alice@example.com bob@example.com carol@example.org"));
-	add_alias(t, d, STR("all"), STR("sales@example.com bob@example.com Carol@Example.org dave@example.org"));
+	add_alias(t, d, STR("all"),
+		STR("sales@example.com bob@example.com Carol@Example.org dave@example.org"));
 	add_alias(t, d, STR("bob+junk"), STR("alice@example.com"));
-	assert_expands(t, "Sales@example.com", "alice@example.com bob@example.com carol@example.org");
-	assert_expands(t, "sales+spring@example.com", "alice@example.com bob@example.com carol@example.org");
+	assert_expands(
+		t, "Sales@example.com", "alice@example.com bob@example.com carol@example.org");
+	assert_expands(t, "sales+spring@example.com",
+		"alice@example.com bob@example.com carol@example.org");
 	/* Each once, in the order of the first mention.  */
 	assert_expands(t, "all@example.com",
 		"alice@example.com bob@example.com carol@example.org dave@example.org");
@@ -255,7 +259,8 @@ static void test_limits(void **state)
 	struct town *t = *state;
 	struct local_domain *d = add_domain(t, "example.com");
 	add_alias(t, d, STR("three"), STR("a@example.org b@example.org c@example.org"));
-	assert_string_equal(expand_max(t, "three@example.com", 3), "a@example.org b@example.org c@example.org");
+	assert_string_equal(
+		expand_max(t, "three@example.com", 3), "a@example.org b@example.org c@example.org");
 	assert_string_equal(expand_max(t, "three@example.com", 2), "too many");
 	struct arena none;
 	struct address a;
@@ -300,7 +305,8 @@ static void test_mailbox(void **state)
 static void hear(void *context, struct str domain, struct str alias, struct str why)
 {
 	struct town *t = context;
-	buf_printf(&t->said, "[" STR_FMT "@" STR_FMT ": " STR_FMT "]", STR_ARG(alias), STR_ARG(domain), STR_ARG(why));
+	buf_printf(&t->said, "[" STR_FMT "@" STR_FMT ": " STR_FMT "]", STR_ARG(alias),
+		STR_ARG(domain), STR_ARG(why));
 }
 
 static bool said(struct town *t, const char *line)

@@ -3,7 +3,10 @@
 enum {
 	CLASS_IN = 1,
 	HEADER = 12,
-	FLAG_QR = 0x8000, FLAG_RD = 0x0100, FLAG_AD = 0x0020, RCODE = 0x000f,
+	FLAG_QR = 0x8000,
+	FLAG_RD = 0x0100,
+	FLAG_AD = 0x0020,
+	RCODE = 0x000f,
 	RCODE_NXDOMAIN = 3,
 	NAME_WIRE_MAX = 255,
 	POINTERS_MAX = 64, /* in one name */
@@ -56,12 +59,10 @@ struct name {
 	size_t len;
 };
 
-static struct str name_str(const struct name *n)
-{
-	return str_of(n->wire, n->len);
-}
+static struct str name_str(const struct name *n) { return str_of(n->wire, n->len); }
 
-/* Lengths of labels are below the letters: without regard to case the octets can be compared as they are.  */
+/* Lengths of labels are below the letters: without regard to case the octets can be compared as
+ * they are.  */
 static bool same_name(const struct name *a, const struct name *b)
 {
 	return str_ieq(name_str(a), name_str(b));
@@ -87,7 +88,8 @@ static bool take_name(struct str message, struct str *s, struct name *ret)
 			at = str_skip(message, place);
 			continue;
 		}
-		if (octet > 63 || at.len < octet || ret->len + octet + 1u > NAME_WIRE_MAX) return false;
+		if (octet > 63 || at.len < octet || ret->len + octet + 1u > NAME_WIRE_MAX)
+			return false;
 		ret->wire[ret->len++] = (char)octet;
 		if (octet == 0) break;
 		memcpy(ret->wire + ret->len, at.ptr, octet);
@@ -108,8 +110,11 @@ struct record {
 static bool take_record(struct str message, struct str *s, struct record *ret)
 {
 	uint16_t high, low, len;
-	if (!take_name(message, s, &ret->owner) || !take_be16(s, &ret->type) || !take_be16(s, &ret->class)) return false;
-	if (!take_be16(s, &high) || !take_be16(s, &low) || !take_be16(s, &len) || s->len < len) return false;
+	if (!take_name(message, s, &ret->owner) || !take_be16(s, &ret->type) ||
+		!take_be16(s, &ret->class))
+		return false;
+	if (!take_be16(s, &high) || !take_be16(s, &low) || !take_be16(s, &len) || s->len < len)
+		return false;
 	ret->ttl = (uint32_t)high << 16 | low;
 	ret->rdata = str_head(*s, len);
 	*s = str_skip(*s, len);
@@ -143,15 +148,16 @@ static bool next_cname(const struct answers *a, struct name *name)
 	struct str s = a->records;
 	struct record r;
 	for (uint16_t i = 0; i < a->count && take_record(a->message, &s, &r); i++) {
-		if (r.type != DNS_CNAME || r.class != CLASS_IN || !same_name(&r.owner, name)) continue;
+		if (r.type != DNS_CNAME || r.class != CLASS_IN || !same_name(&r.owner, name))
+			continue;
 		struct str target = r.rdata;
 		return take_name(a->message, &target, name);
 	}
 	return false;
 }
 
-static bool collect(const struct answers *a, const struct name *name, enum dns_type type, struct arena *arena,
-	struct dns_answer *ret)
+static bool collect(const struct answers *a, const struct name *name, enum dns_type type,
+	struct arena *arena, struct dns_answer *ret)
 {
 	struct str s = a->records;
 	struct record r;
@@ -169,19 +175,21 @@ static bool collect(const struct answers *a, const struct name *name, enum dns_t
 }
 
 /* The header, and the question that must be the one that was asked; *s is behind them then.  */
-static bool take_head(struct str message, struct str *s, struct str name, enum dns_type type, struct name *ret_name,
-	uint16_t *ret_flags, uint16_t *ret_answers)
+static bool take_head(struct str message, struct str *s, struct str name, enum dns_type type,
+	struct name *ret_name, uint16_t *ret_flags, uint16_t *ret_answers)
 {
 	uint16_t id, questions, others, asked_type, asked_class;
 	struct buf wire;
-	if (!take_be16(s, &id) || !take_be16(s, ret_flags) || !take_be16(s, &questions) || !take_be16(s, ret_answers) ||
-	    !take_be16(s, &others) || !take_be16(s, &others))
+	if (!take_be16(s, &id) || !take_be16(s, ret_flags) || !take_be16(s, &questions) ||
+		!take_be16(s, ret_answers) || !take_be16(s, &others) || !take_be16(s, &others))
 		return false;
-	if (!(*ret_flags & FLAG_QR) || questions != 1 || !take_name(message, s, ret_name)) return false;
+	if (!(*ret_flags & FLAG_QR) || questions != 1 || !take_name(message, s, ret_name))
+		return false;
 	if (!take_be16(s, &asked_type) || !take_be16(s, &asked_class)) return false;
 	buf_init(&wire, NAME_WIRE_MAX + 1);
 	add_name(&wire, name);
-	bool same = str_ieq(buf_str(&wire), name_str(ret_name)) && asked_type == type && asked_class == CLASS_IN;
+	bool same = str_ieq(buf_str(&wire), name_str(ret_name)) && asked_type == type &&
+		asked_class == CLASS_IN;
 	buf_release(&wire);
 	return same;
 }
@@ -205,7 +213,11 @@ bool dns_answer_read(struct str message, struct str name, enum dns_type type, st
 	for (int i = 0; i < CNAMES_MAX && type != DNS_CNAME && next_cname(&a, &owner); i++) {
 		if (!dns_read_name(name_str(&owner), text)) text[0] = '\0';
 	}
-	if (!arena_copy(arena, str_from_c(text), &ret->canonical) || !collect(&a, &owner, type, arena, ret)) return false;
-	ret->result = ret->count ? DNS_FOUND : (flags & RCODE) == RCODE_NXDOMAIN ? DNS_NO_NAME : DNS_NO_DATA;
+	if (!arena_copy(arena, str_from_c(text), &ret->canonical) ||
+		!collect(&a, &owner, type, arena, ret))
+		return false;
+	ret->result = ret->count                    ? DNS_FOUND
+		: (flags & RCODE) == RCODE_NXDOMAIN ? DNS_NO_NAME
+						    : DNS_NO_DATA;
 	return true;
 }

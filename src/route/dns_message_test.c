@@ -15,7 +15,8 @@ static void test_question(void **state)
 	struct buf out;
 	buf_init(&out, 512);
 	assert_true(dns_question_add(&out, 0x1234, STR("mx1.example.net"), DNS_MX));
-	static const char wanted[] = "\x12\x34\x01\x20\0\1\0\0\0\0\0\0\3mx1\7example\3net\0\0\17\0\1";
+	static const char wanted[] =
+		"\x12\x34\x01\x20\0\1\0\0\0\0\0\0\3mx1\7example\3net\0\0\17\0\1";
 	assert_int_equal(out.len, sizeof(wanted) - 1);
 	assert_memory_equal(out.ptr, wanted, out.len);
 	buf_release(&out);
@@ -30,9 +31,9 @@ static bool read_mx(struct str message)
 }
 
 /* 10 mx.example.net by pointers into the question; 20 x.y */
-static const char two[] = HEAD("\x81\xa0", "\2") ASKED("\17")
-	"\xc0\x0c\0\17\0\1\0\0\1\0\0\7\0\12\2mx\xc0\x0c"
-	"\xc0\x0c\0\17\0\1\0\0\0\5\0\7\0\24\1x\1y\0";
+static const char two[] =
+	HEAD("\x81\xa0", "\2") ASKED("\17") "\xc0\x0c\0\17\0\1\0\0\1\0\0\7\0\12\2mx\xc0\x0c"
+					    "\xc0\x0c\0\17\0\1\0\0\0\5\0\7\0\24\1x\1y\0";
 
 static void test_records(void **state)
 {
@@ -57,18 +58,19 @@ static void test_cnames(void **state)
 {
 	(void)state;
 	/* The record before the CNAME that leads to it; a stranger's between.  */
-	static const char message[] = HEAD("\x81\x80", "\4") ASKED("\1")
-		"\1b\0\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"
-		"\1z\0\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\2"
-		"\1a\0\0\5\0\1\0\0\0\x3c\0\3\1B\0"
-		"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\3\1a\0";
+	static const char message[] =
+		HEAD("\x81\x80", "\4") ASKED("\1") "\1b\0\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"
+						   "\1z\0\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\2"
+						   "\1a\0\0\5\0\1\0\0\0\x3c\0\3\1B\0"
+						   "\xc0\x0c\0\5\0\1\0\0\0\x3c\0\3\1a\0";
 	assert_true(dns_answer_read(OCTETS(message), STR("example.net"), DNS_A, &arena, &answer));
 	assert_int_equal(answer.count, 1);
 	assert_int_equal(answer.data[0].len, 4);
 	assert_memory_equal(answer.data[0].ptr, "\xc0\0\2\1", 4);
 	assert_str(answer.canonical, "B");
 	assert_false(answer.secure);
-	static const char circle[] = HEAD("\x81\x80", "\1") ASKED("\1") "\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\xc0\x0c";
+	static const char circle[] =
+		HEAD("\x81\x80", "\1") ASKED("\1") "\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\xc0\x0c";
 	assert_true(dns_answer_read(OCTETS(circle), STR("example.net"), DNS_A, &arena, &answer));
 	assert_int_equal(answer.result, DNS_NO_DATA);
 	arena_release(&arena);
@@ -89,11 +91,12 @@ static void test_nothing(void **state)
 static void test_what_is_no_answer(void **state)
 {
 	(void)state;
-	assert_false(read_mx(OCTETS(HEAD("\x01\x00", "\0") ASKED("\17"))));         /* a question */
-	assert_false(read_mx(OCTETS(HEAD("\x81\x80", "\0") ASKED("\1"))));          /* another type */
+	assert_false(read_mx(OCTETS(HEAD("\x01\x00", "\0") ASKED("\17")))); /* a question */
+	assert_false(read_mx(OCTETS(HEAD("\x81\x80", "\0") ASKED("\1"))));  /* another type */
 	assert_false(read_mx(OCTETS(HEAD("\x81\x80", "\0") "\7example\3org\0\0\17\0\1")));
-	assert_false(read_mx(OCTETS(HEAD("\x81\x80", "\1") ASKED("\17"))));         /* a record less */
-	assert_false(read_mx(OCTETS(HEAD("\x81\x80", "\1") "\xc0\x0c\0\17\0\1")));  /* a name that is itself */
+	assert_false(read_mx(OCTETS(HEAD("\x81\x80", "\1") ASKED("\17")))); /* a record less */
+	assert_false(read_mx(
+		OCTETS(HEAD("\x81\x80", "\1") "\xc0\x0c\0\17\0\1"))); /* a name that is itself */
 	arena_release(&arena);
 }
 
@@ -112,7 +115,8 @@ static void test_damage(void **state)
 	for (int round = 0; round < 20000; round++) {
 		char *copy = malloc(sizeof(two) - 1);
 		memcpy(copy, two, sizeof(two) - 1);
-		for (int i = 0; i < 3; i++) copy[rng_below(&rng, sizeof(two) - 1)] = (char)rng_next(&rng);
+		for (int i = 0; i < 3; i++)
+			copy[rng_below(&rng, sizeof(two) - 1)] = (char)rng_next(&rng);
 		(void)!read_mx(str_of(copy, sizeof(two) - 1));
 		free(copy);
 		arena_release(&arena);

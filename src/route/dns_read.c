@@ -21,7 +21,8 @@ bool dns_read_name(struct str rdata, char ret_name[256])
 		if (octets == 0) break;
 		struct str label = str_head(rdata, octets);
 		/* Over 63 would be a compression pointer: rdatas come without.  */
-		if (octets > LABEL_MAX || label.len < octets || !label_readable(label)) return false;
+		if (octets > LABEL_MAX || label.len < octets || !label_readable(label))
+			return false;
 		if (len + (len > 0) + octets > NAME_MAX_TEXT) return false;
 		if (len) ret_name[len++] = '.';
 		memcpy(ret_name + len, label.ptr, octets);

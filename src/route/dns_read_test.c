@@ -20,11 +20,11 @@ static void test_damaged_names(void **state)
 	(void)state;
 	char name[256];
 	assert_false(dns_read_name(STR_NONE, name));
-	assert_false(dns_read_name(WIRE("\3mx1"), name));       /* no end */
-	assert_false(dns_read_name(WIRE("\3mx"), name));        /* cut */
-	assert_false(dns_read_name(WIRE("\3mx1\0x"), name));    /* something behind */
-	assert_false(dns_read_name(WIRE("\300\14"), name));     /* a pointer */
-	assert_false(dns_read_name(WIRE("\3a.b\0"), name));     /* would read as two labels */
+	assert_false(dns_read_name(WIRE("\3mx1"), name));    /* no end */
+	assert_false(dns_read_name(WIRE("\3mx"), name));     /* cut */
+	assert_false(dns_read_name(WIRE("\3mx1\0x"), name)); /* something behind */
+	assert_false(dns_read_name(WIRE("\300\14"), name));  /* a pointer */
+	assert_false(dns_read_name(WIRE("\3a.b\0"), name));  /* would read as two labels */
 	assert_false(dns_read_name(WIRE("\3a b\0"), name));
 	assert_false(dns_read_name(WIRE("\3a\0b\0"), name));
 	assert_false(dns_read_name(WIRE("\2\303\244\0"), name));

@@ -21,7 +21,8 @@ bool idna_to_ascii(struct str domain, char ret_name[IDNA_NAME_MAX])
 	if (domain.len >= sizeof(text) || str_find(domain, '\0') < domain.len) return false;
 	memcpy(text, domain.ptr, domain.len);
 	text[domain.len] = '\0';
-	/* Upper case and full-width forms are mapped (UTS 46), as browsers do; "ß" stays what it is.  */
+	/* Upper case and full-width forms are mapped (UTS 46), as browsers do; "ß" stays what
+	 * it is.  */
 	int error = idn2_to_ascii_8z(text, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT);
 	bool ok = error == IDN2_OK && copy_lower(str_from_c(ascii), ret_name);
 	idn2_free(ascii);

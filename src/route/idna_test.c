@@ -35,7 +35,9 @@ static void test_letters_beyond(void **state)
 	assert_string_equal(ascii("BÜCHER.Example."), "xn--bcher-kva.example");
 	assert_string_equal(ascii("straße.example"), "xn--strae-oqa.example");
 	assert_string_equal(ascii("普遍适用测试.我爱你"), "xn--tkvs6ms8gqpywye3ma.xn--6qq986b3xl");
-	assert_string_equal(ascii("bu\xcc\x88""cher.example"), "xn--bcher-kva.example"); /* u and a diaeresis */
+	assert_string_equal(ascii("bu\xcc\x88"
+				  "cher.example"),
+		"xn--bcher-kva.example"); /* u and a diaeresis */
 	assert_string_equal(ascii("\xff.example"), "no name");
 	assert_string_equal(ascii("ü..example"), "no name");
 	char name[IDNA_NAME_MAX];
@@ -48,7 +50,8 @@ static void test_too_long_encoded(void **state)
 	(void)state;
 	char label[200] = "";
 	size_t len = 0;
-	for (int i = 0; i < 62; i++) len += (size_t)snprintf(label + len, sizeof(label) - len, "%s", i % 2 ? "ü" : "x");
+	for (int i = 0; i < 62; i++)
+		len += (size_t)snprintf(label + len, sizeof(label) - len, "%s", i % 2 ? "ü" : "x");
 	assert_string_equal(ascii(label), "no name");
 }
 

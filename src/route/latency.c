@@ -8,8 +8,8 @@ enum {
 static const msec believed = HOURS(1);
 
 struct host {
-	struct host *chain;   /* next in its bucket */
-	struct list used;     /* the most recently used is first */
+	struct host *chain; /* next in its bucket */
+	struct list used;   /* the most recently used is first */
 	struct net_address address;
 	uint32_t us;
 	msec noted;
@@ -46,7 +46,8 @@ struct latency *latency_new(uint32_t max, uint64_t seed)
 void latency_free(struct latency *l)
 {
 	if (!l) return;
-	for (struct list *node; (node = list_pop(&l->used));) free(CONTAINER_OF(node, struct host, used));
+	for (struct list *node; (node = list_pop(&l->used));)
+		free(CONTAINER_OF(node, struct host, used));
 	free(l->buckets);
 	free(l);
 }

@@ -5,7 +5,8 @@
 static struct net_address host(uint32_t n)
 {
 	struct net_address a = {.family = NET_IPV4, .port = 25};
-	a.octets[0] = 10, a.octets[1] = (uint8_t)(n >> 16), a.octets[2] = (uint8_t)(n >> 8), a.octets[3] = (uint8_t)n;
+	a.octets[0] = 10, a.octets[1] = (uint8_t)(n >> 16), a.octets[2] = (uint8_t)(n >> 8),
+	a.octets[3] = (uint8_t)n;
 	return a;
 }
 

@@ -51,7 +51,8 @@ static void draw(struct mx_choice *equals, uint32_t count, struct rng *rng)
 		for (uint32_t i = 0; i < count; i++) all += weight(&equals[i], best);
 		double at = rng_unit(rng) * all;
 		uint32_t i = 0;
-		while (i + 1 < count && at >= weight(&equals[i], best)) at -= weight(&equals[i++], best);
+		while (i + 1 < count && at >= weight(&equals[i], best))
+			at -= weight(&equals[i++], best);
 		swap(&equals[0], &equals[i]);
 	}
 }
@@ -60,7 +61,9 @@ void mx_order(struct mx_choice *choices, uint32_t count, struct rng *rng)
 {
 	sort(choices, count, preferred);
 	for (uint32_t from = 0, to; from < count; from = to) {
-		for (to = from + 1; to < count && choices[to].preference == choices[from].preference;) to++;
+		for (to = from + 1;
+			to < count && choices[to].preference == choices[from].preference;)
+			to++;
 		draw(choices + from, to - from, rng);
 	}
 }
@@ -80,12 +83,13 @@ void mx_order_by_latency(struct mx_choice *choices, uint32_t count, struct rng *
 }
 
 /* The least known latency of one family; 0 when none is known.  */
-static uint32_t quickest(const struct net_address *addresses, const uint32_t *latencies, uint32_t count,
-	enum net_family family)
+static uint32_t quickest(const struct net_address *addresses, const uint32_t *latencies,
+	uint32_t count, enum net_family family)
 {
 	uint32_t least = 0;
 	for (uint32_t i = 0; i < count; i++)
-		if (addresses[i].family == family && latencies[i] && (!least || latencies[i] < least))
+		if (addresses[i].family == family && latencies[i] &&
+			(!least || latencies[i] < least))
 			least = latencies[i];
 	return least;
 }

@@ -20,16 +20,18 @@ static void test_preference_rules(void **state)
 		struct mx_choice c[64];
 		uint32_t count = (uint32_t)rng_below(&rng, 65);
 		for (uint32_t i = 0; i < count; i++)
-			c[i] = (struct mx_choice){i, (uint16_t)rng_below(&rng, 5), (uint32_t)rng_below(&rng, 3) * 1000};
+			c[i] = (struct mx_choice){i, (uint16_t)rng_below(&rng, 5),
+				(uint32_t)rng_below(&rng, 3) * 1000};
 		mx_order(c, count, &rng);
 		assert_permutation(c, count);
-		for (uint32_t i = 1; i < count; i++) assert_true(c[i - 1].preference <= c[i].preference);
+		for (uint32_t i = 1; i < count; i++)
+			assert_true(c[i - 1].preference <= c[i].preference);
 	}
 }
 
 /* How often each of three comes first.  */
-static void firsts(void (*order)(struct mx_choice *, uint32_t, struct rng *), const uint32_t latencies[3],
-	double ret_share[3])
+static void firsts(void (*order)(struct mx_choice *, uint32_t, struct rng *),
+	const uint32_t latencies[3], double ret_share[3])
 {
 	struct rng rng;
 	rng_init(&rng, 7);
@@ -90,7 +92,8 @@ static void test_one_unknown_is_tried_first(void **state)
 	rng_init(&rng, 1);
 	uint32_t first[5] = {0};
 	for (int round = 0; round < 3000; round++) {
-		struct mx_choice c[5] = {{0, 40, 9000}, {1, 30, 0}, {2, 10, 8000}, {3, 20, 0}, {4, 10, 0}};
+		struct mx_choice c[5] = {
+			{0, 40, 9000}, {1, 30, 0}, {2, 10, 8000}, {3, 20, 0}, {4, 10, 0}};
 		mx_order_by_latency(c, 5, &rng);
 		assert_permutation(c, 5);
 		assert_int_equal(c[0].latency_us, 0);
@@ -104,7 +107,8 @@ static void test_one_unknown_is_tried_first(void **state)
 	assert_in_range(first[4], 900, 1100);
 }
 
-/* "6a 4b": family and a letter; latencies follow the letters a=100, b=200, ..., upper case is unknown.  */
+/* "6a 4b": family and a letter; latencies follow the letters a=100, b=200, ..., upper case is
+ * unknown.  */
 static void interleave(const char *from, const char *wanted)
 {
 	struct net_address addresses[16];
@@ -120,7 +124,9 @@ static void interleave(const char *from, const char *wanted)
 		if (i) *at++ = ' ';
 		*at++ = addresses[i].family == NET_IPV6 ? '6' : '4';
 		*at++ = (char)addresses[i].octets[3];
-		uint32_t belongs = addresses[i].octets[3] >= 'a' ? (uint32_t)(addresses[i].octets[3] - 'a' + 1) * 100 : 0;
+		uint32_t belongs = addresses[i].octets[3] >= 'a'
+			? (uint32_t)(addresses[i].octets[3] - 'a' + 1) * 100
+			: 0;
 		assert_int_equal(latencies[i], belongs);
 	}
 	*at = '\0';

@@ -9,15 +9,17 @@
 enum {
 	QUERY_TIMEOUT_MS = 12 * 1000,
 	CLASS_IN = 1,
-	NAME_OCTETS = 253, LABEL_OCTETS = 63,
-	RCODE_SERVFAIL = 2, RCODE_REFUSED = 5,
+	NAME_OCTETS = 253,
+	LABEL_OCTETS = 63,
+	RCODE_SERVFAIL = 2,
+	RCODE_REFUSED = 5,
 };
 
 struct resolver {
 	struct io *io;
 	struct ub_ctx *unbound;
 	struct io_watch watch;
-	struct stub *stub;             /* when the servers' own validation is believed: then unbound rests */
+	struct stub *stub; /* when the servers' own validation is believed: then unbound rests */
 	struct list asks;
 };
 
@@ -26,8 +28,8 @@ struct ask {
 	struct resolver *resolver;
 	struct resolver_query *query;
 	struct timer timer;
-	int id;                        /* of unbound's */
-	struct stub_ask stub;          /* and the name, for either */
+	int id;               /* of unbound's */
+	struct stub_ask stub; /* and the name, for either */
 };
 
 /* ---- settings ---- */
@@ -43,7 +45,7 @@ static const struct setting settings[] = {
 	{"outgoing-range:", "512"},
 	{"msg-cache-size:", "8m"},
 	{"rrset-cache-size:", "16m"},
-	{"infra-host-ttl:", "60"},           /* a server that was down is believed again soon */
+	{"infra-host-ttl:", "60"}, /* a server that was down is believed again soon */
 	{"infra-keep-probing:", "yes"},
 	{"trust-anchor-signaling:", "no"},
 	/* Names for private use are for the configured servers to know.  */
@@ -71,14 +73,16 @@ static const char *set_servers(struct ub_ctx *unbound, const struct resolver_opt
 		net_add(&text, &o->servers[i]);
 		buf_printf(&text, "@%u", o->servers[i].port ? o->servers[i].port : 53);
 		buf_add_c(&text, '\0');
-		if (!buf_ok(&text) || ub_ctx_set_fwd(unbound, text.ptr)) why = "a DNS server's address is not usable";
+		if (!buf_ok(&text) || ub_ctx_set_fwd(unbound, text.ptr))
+			why = "a DNS server's address is not usable";
 	}
 	buf_release(&text);
 	return why;
 }
 
 /* The file of the trust anchor that is to be used; NULL: there is none.  */
-static const char *anchor_file(struct io *io, const struct resolver_options *o, char configured[4096])
+static const char *anchor_file(
+	struct io *io, const struct resolver_options *o, char configured[4096])
 {
 	static const char *const root[] = {"/usr/share/dns/root.key", "/var/lib/unbound/root.key"};
 	if (o->trust_anchor.len) {
@@ -92,7 +96,8 @@ static const char *anchor_file(struct io *io, const struct resolver_options *o, 
 	return NULL;
 }
 
-static const char *set_validation(struct ub_ctx *unbound, struct io *io, const struct resolver_options *o)
+static const char *set_validation(
+	struct ub_ctx *unbound, struct io *io, const struct resolver_options *o)
 {
 	char configured[4096];
 	const char *file = o->validate == DNS_VALIDATE_SELF ? anchor_file(io, o, configured) : NULL;
@@ -100,12 +105,15 @@ static const char *set_validation(struct ub_ctx *unbound, struct io *io, const s
 		if (o->trust_anchor.len) return "the file of dns { trust_anchor } is not there";
 		if (o->log) {
 			log_begin(o->log, LOG_WARN, STR_NONE, "dnssec-off");
-			log_str(o->log, "why", STR("no root anchor: install dns-root-data, or set dns { trust_anchor }"));
+			log_str(o->log, "why",
+				STR("no root anchor: install dns-root-data, or set dns { trust_anchor }"));
 			log_end(o->log);
 		}
 	}
-	if (!set(unbound, "module-config:", file ? "validator iterator" : "iterator")) return "libunbound: no modules";
-	if (file && ub_ctx_add_ta_file(unbound, file)) return "the DNSSEC trust anchor cannot be used";
+	if (!set(unbound, "module-config:", file ? "validator iterator" : "iterator"))
+		return "libunbound: no modules";
+	if (file && ub_ctx_add_ta_file(unbound, file))
+		return "the DNSSEC trust anchor cannot be used";
 	return NULL;
 }
 
@@ -124,7 +132,8 @@ static const char *start(struct ub_ctx *unbound)
 	return error ? ub_strerror(error) : NULL;
 }
 
-static const char *configure(struct ub_ctx *unbound, struct io *io, const struct resolver_options *o)
+static const char *configure(
+	struct ub_ctx *unbound, struct io *io, const struct resolver_options *o)
 {
 	ub_ctx_debugout(unbound, NULL); /* our own log says what matters */
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
@@ -160,7 +169,8 @@ static const char *use_stub(struct resolver *r, const struct resolver_options *o
 	return r->stub ? NULL : "there is no DNS server: set dns { servers }";
 }
 
-struct resolver *resolver_new(struct io *io, const struct resolver_options *options, const char **ret_why)
+struct resolver *resolver_new(
+	struct io *io, const struct resolver_options *options, const char **ret_why)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
 	*ret_why = "no memory";
@@ -168,7 +178,8 @@ struct resolver *resolver_new(struct io *io, const struct resolver_options *opti
 	r->io = io;
 	r->watch.ready = answers_ready;
 	list_init(&r->asks);
-	*ret_why = options->validate == DNS_VALIDATE_RESOLVER ? use_stub(r, options) : use_unbound(r, options);
+	*ret_why = options->validate == DNS_VALIDATE_RESOLVER ? use_stub(r, options)
+							      : use_unbound(r, options);
 	if (!*ret_why) return r;
 	if (r->unbound) ub_ctx_delete(r->unbound);
 	free(r);
@@ -223,7 +234,8 @@ static struct dns_answer read_result(const struct ub_result *result)
 	};
 	if (result->bogus) {
 		a.result = DNS_BOGUS;
-		a.why = result->why_bogus ? str_from_c(result->why_bogus) : STR("DNSSEC validation failed");
+		a.why = result->why_bogus ? str_from_c(result->why_bogus)
+					  : STR("DNSSEC validation failed");
 	} else if (result->havedata) {
 		a.result = DNS_FOUND;
 	} else if (result->nxdomain) {
@@ -240,7 +252,8 @@ static void answer_failed(struct resolver_query *q, struct str why)
 	q->done(q, &(struct dns_answer){.result = DNS_TEMPORARY, .why = why});
 }
 
-static void answer_found(struct resolver_query *q, struct dns_answer *a, const struct ub_result *result)
+static void answer_found(
+	struct resolver_query *q, struct dns_answer *a, const struct ub_result *result)
 {
 	while (result->data[a->count]) a->count++;
 	struct str *data = calloc(a->count + 1, sizeof(*data));
@@ -248,7 +261,8 @@ static void answer_found(struct resolver_query *q, struct dns_answer *a, const s
 		answer_failed(q, STR("no memory"));
 		return;
 	}
-	for (uint32_t i = 0; i < a->count; i++) data[i] = str_of(result->data[i], (size_t)result->len[i]);
+	for (uint32_t i = 0; i < a->count; i++)
+		data[i] = str_of(result->data[i], (size_t)result->len[i]);
 	a->data = data;
 	q->done(q, a);
 	free(data);
@@ -311,7 +325,8 @@ static int begin_stub(struct ask *ask)
 
 static int begin_unbound(struct ask *ask, enum dns_type type)
 {
-	int error = ub_resolve_async(ask->resolver->unbound, ask->stub.name, (int)type, CLASS_IN, ask, answered, &ask->id);
+	int error = ub_resolve_async(ask->resolver->unbound, ask->stub.name, (int)type, CLASS_IN,
+		ask, answered, &ask->id);
 	return !error ? 0 : error == UB_NOMEM ? -ENOMEM : -EIO;
 }
 
@@ -321,7 +336,9 @@ int resolver_ask(struct resolver *r, struct resolver_query *q, struct str name, 
 	if (!name_askable(name)) return -EINVAL;
 	struct ask *ask = calloc(1, sizeof(*ask));
 	if (!ask) return -ENOMEM;
-	*ask = (struct ask){.resolver = r, .query = q, .timer.fire = timed_out,
+	*ask = (struct ask){.resolver = r,
+		.query = q,
+		.timer.fire = timed_out,
 		.stub = {.answered = stub_answered, .type = type}};
 	memcpy(ask->stub.name, name.ptr, name.len);
 	int error = r->stub ? begin_stub(ask) : begin_unbound(ask, type);

@@ -7,9 +7,11 @@ static struct test_loop loop;
 static char signed_anchor[64], forged_anchor[64];
 
 static const struct test_zone zones[] = {
-	{"example.test", "@ MX 10 mx1\n@ MX 20 mx2.example.test.\nmx1 A 192.0.2.1\nmx1 A 192.0.2.2\n"
-			 "mx1 AAAA 2001:db8::1\nnull MX 0 .\nalias CNAME www.other.test.\nhere CNAME mx1\nlost CNAME nowhere\n"
-			 "text TXT \"one\" \"two\"\n", false},
+	{"example.test",
+		"@ MX 10 mx1\n@ MX 20 mx2.example.test.\nmx1 A 192.0.2.1\nmx1 A 192.0.2.2\n"
+		"mx1 AAAA 2001:db8::1\nnull MX 0 .\nalias CNAME www.other.test.\nhere CNAME mx1\nlost CNAME nowhere\n"
+		"text TXT \"one\" \"two\"\n",
+		false},
 	{"other.test", "www A 192.0.2.80\n", false},
 	{"signed.test", "@ MX 10 mx1\nmx1 A 192.0.2.1\n", true},
 	{"forged.test", "@ MX 10 mx1\nmx1 A 192.0.2.1\n", true},
@@ -25,10 +27,7 @@ struct question {
 	char text[512], canonical[256], why[256];
 };
 
-static void keep(char *to, size_t size, struct str s)
-{
-	snprintf(to, size, STR_FMT, STR_ARG(s));
-}
+static void keep(char *to, size_t size, struct str s) { snprintf(to, size, STR_FMT, STR_ARG(s)); }
 
 static void answered(struct resolver_query *query, const struct dns_answer *answer)
 {
@@ -43,7 +42,8 @@ static void answered(struct resolver_query *query, const struct dns_answer *answ
 	buf_init(&hex, sizeof(q->text) - 1);
 	for (uint32_t i = 0; i < answer->count; i++) {
 		if (i) buf_add_c(&hex, ' ');
-		for (size_t j = 0; j < answer->data[i].len; j++) buf_printf(&hex, "%02x", (uint8_t)answer->data[i].ptr[j]);
+		for (size_t j = 0; j < answer->data[i].len; j++)
+			buf_printf(&hex, "%02x", (uint8_t)answer->data[i].ptr[j]);
 	}
 	keep(q->text, sizeof(q->text), buf_str(&hex));
 	buf_release(&hex);
@@ -52,8 +52,12 @@ static void answered(struct resolver_query *query, const struct dns_answer *answ
 static struct resolver *resolver(const char *anchor, enum dns_validate validate)
 {
 	const char *why;
-	struct resolver *r = resolver_new(loop.io, &(struct resolver_options){
-		.servers = &knot.address, .server_count = 1, .trust_anchor = str_from_c(anchor), .validate = validate}, &why);
+	struct resolver *r = resolver_new(loop.io,
+		&(struct resolver_options){.servers = &knot.address,
+			.server_count = 1,
+			.trust_anchor = str_from_c(anchor),
+			.validate = validate},
+		&why);
 	if (!r) fail_msg("%s", why);
 	return r;
 }
@@ -146,7 +150,7 @@ static void test_names_that_cannot_be_asked(void **state)
 	assert_int_equal(resolver_ask(r, &q, str_of(name, 64), DNS_A), -EINVAL); /* a label of 64 */
 	assert_int_equal(resolver_ask(r, &q, STR("a..b"), DNS_A), -EINVAL);
 	assert_int_equal(resolver_ask(r, &q, STR("."), DNS_A), -EINVAL);
-	resolver_cancel(&q);                                                     /* harmless */
+	resolver_cancel(&q); /* harmless */
 	resolver_free(r);
 }
 
@@ -202,7 +206,8 @@ static void test_anchors_that_cannot_be_used(void **state)
 {
 	(void)state;
 	const char *why = NULL;
-	struct resolver_options o = {.servers = &knot.address, .server_count = 1, .validate = DNS_VALIDATE_SELF};
+	struct resolver_options o = {
+		.servers = &knot.address, .server_count = 1, .validate = DNS_VALIDATE_SELF};
 	o.trust_anchor = STR("/nonexistent/anchor");
 	assert_null(resolver_new(loop.io, &o, &why));
 	assert_non_null(strstr(why, "trust_anchor"));
@@ -226,8 +231,9 @@ static bool read_all(int fd, void *to, size_t len)
 	return true;
 }
 
-/* A resolver that answers every question with 192.0.2.9 and says, by the AD bit, that it is validated.  It hangs up after each
- * third answer, and says nothing about names that begin with "mute".  */
+/* A resolver that answers every question with 192.0.2.9 and says, by the AD bit, that it is
+ * validated.  It hangs up after each third answer, and says nothing about names that begin with
+ * "mute".  */
 static void answer_with_ad(int listener)
 {
 	for (;;) {
@@ -237,7 +243,8 @@ static void answer_with_ad(int listener)
 			size_t len = (size_t)length[0] << 8 | length[1];
 			if (len > 500 || !read_all(fd, packet + 2, len)) break;
 			if (memcmp(packet + 2 + 13, "mute", 4) == 0) continue;
-			memcpy(packet + 4, "\x81\xa0\0\1\0\1\0\0\0\0", 10); /* QR RD RA AD, one question, one answer */
+			memcpy(packet + 4, "\x81\xa0\0\1\0\1\0\0\0\0",
+				10); /* QR RD RA AD, one question, one answer */
 			memcpy(packet + 2 + len, "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x09", 16);
 			len += 16;
 			packet[0] = (unsigned char)(len >> 8), packet[1] = (unsigned char)len;
@@ -265,8 +272,11 @@ static int listen_tcp(uint16_t *ret_port)
 static struct resolver *believer(const struct net_address *servers, uint32_t count)
 {
 	const char *why;
-	struct resolver *r = resolver_new(loop.io, &(struct resolver_options){.servers = servers, .server_count = count,
-		.validate = DNS_VALIDATE_RESOLVER}, &why);
+	struct resolver *r = resolver_new(loop.io,
+		&(struct resolver_options){.servers = servers,
+			.server_count = count,
+			.validate = DNS_VALIDATE_RESOLVER},
+		&why);
 	if (!r) fail_msg("%s", why);
 	return r;
 }
@@ -419,8 +429,10 @@ static void test_silence(void **state)
 static void write_anchors(void)
 {
 	char line[512], wrong[64];
-	snprintf(signed_anchor, sizeof(signed_anchor), "%s", knot_write_anchor(&knot, "signed.test", "signed.ds"));
-	snprintf(wrong, sizeof(wrong), "%s", knot_write_anchor(&knot, "forged.test", "forged.keys"));
+	snprintf(signed_anchor, sizeof(signed_anchor), "%s",
+		knot_write_anchor(&knot, "signed.test", "signed.ds"));
+	snprintf(
+		wrong, sizeof(wrong), "%s", knot_write_anchor(&knot, "forged.test", "forged.keys"));
 	snprintf(forged_anchor, sizeof(forged_anchor), "%s/forged.ds", knot.dir);
 	FILE *in = fopen(wrong, "r"), *out = knot_file(&knot, "forged.ds");
 	while (fgets(line, sizeof(line), in)) {

@@ -17,10 +17,7 @@ struct router *router_new(struct io *io, const struct router_options *options)
 	return r;
 }
 
-void router_free(struct router *r)
-{
-	free(r);
-}
+void router_free(struct router *r) { free(r); }
 
 void router_configure(struct router *r, const struct router_options *options)
 {
@@ -112,9 +109,11 @@ static void host_answered(struct resolver_query *query, const struct dns_answer 
 	struct route_lookup_private *p = h->lookup;
 	enum net_family family = question == &h->questions[0] ? NET_IPV6 : NET_IPV4;
 	p->pending--;
-	if (answer->result == DNS_TEMPORARY || answer->result == DNS_BOGUS) note_failure(h, answer->why);
+	if (answer->result == DNS_TEMPORARY || answer->result == DNS_BOGUS)
+		note_failure(h, answer->why);
 	if (answer->result == DNS_FOUND) {
-		for (uint32_t i = 0; i < answer->count; i++) add_address(h, family, answer->data[i]);
+		for (uint32_t i = 0; i < answer->count; i++)
+			add_address(h, family, answer->data[i]);
 		h->secure = h->secure && answer->secure;
 	}
 	if (p->pending == 0) {
@@ -154,7 +153,8 @@ static bool make_hosts(struct route_lookup_private *p, uint32_t count)
 {
 	p->hosts = calloc(count, sizeof(*p->hosts));
 	if (!p->hosts) {
-		route_fail(p, OUTCOME_DEFERRED, "4.3.1", "Out of memory while looking for the next host");
+		route_fail(p, OUTCOME_DEFERRED, "4.3.1",
+			"Out of memory while looking for the next host");
 		return false;
 	}
 	p->host_count = count;
@@ -185,7 +185,8 @@ static void add_exchanger(struct exchangers *x, const struct exchanger *new)
 	x->list[at] = *new;
 }
 
-/* Returns false when the domain says that it takes no mail (RFC 7505 3).  What cannot be a host is left out.  */
+/* Returns false when the domain says that it takes no mail (RFC 7505 3).  What cannot be a host
+ * is left out.  */
 static bool read_exchangers(const struct dns_answer *answer, struct exchangers *ret)
 {
 	ret->count = 0;
@@ -205,7 +206,8 @@ static uint32_t count_before_us(struct route_lookup_private *p, const struct exc
 {
 	uint32_t cut = UINT16_MAX + 1;
 	for (uint32_t i = x->count; i-- > 0;)
-		if (!p->allow_loopback && route_is_our_name(p->router, x->list[i].name)) cut = x->list[i].preference;
+		if (!p->allow_loopback && route_is_our_name(p->router, x->list[i].name))
+			cut = x->list[i].preference;
 	uint32_t count = 0;
 	while (count < x->count && x->list[count].preference < cut) count++;
 	p->looped = count < x->count;
@@ -217,7 +219,8 @@ static void take_exchangers(struct route_lookup_private *p, const struct dns_ans
 	struct exchangers x;
 	struct route_lookup *l = p->lookup;
 	if (!read_exchangers(answer, &x)) {
-		route_fail(p, OUTCOME_FAILED, "5.1.10", "Domain %s accepts no mail (null MX)", l->ascii);
+		route_fail(p, OUTCOME_FAILED, "5.1.10", "Domain %s accepts no mail (null MX)",
+			l->ascii);
 		tell(p);
 		return;
 	}
@@ -258,18 +261,16 @@ static void mx_answered(struct resolver_query *query, const struct dns_answer *a
 	struct route_lookup *l = p->lookup;
 	l->secure = answer->secure;
 	switch (answer->result) {
-	case DNS_FOUND:
-		take_exchangers(p, answer);
-		return;
-	case DNS_NO_DATA:
-		take_domain(p);
-		return;
+	case DNS_FOUND: take_exchangers(p, answer); return;
+	case DNS_NO_DATA: take_domain(p); return;
 	case DNS_NO_NAME:
-		route_fail(p, OUTCOME_FAILED, "5.1.2", "Domain not found: there is no domain %s", l->ascii);
+		route_fail(p, OUTCOME_FAILED, "5.1.2", "Domain not found: there is no domain %s",
+			l->ascii);
 		break;
 	case DNS_TEMPORARY:
 	case DNS_BOGUS:
-		route_fail(p, OUTCOME_DEFERRED, "4.4.3", "Name service error for %s, type MX: " STR_FMT, l->ascii,
+		route_fail(p, OUTCOME_DEFERRED, "4.4.3",
+			"Name service error for %s, type MX: " STR_FMT, l->ascii,
 			STR_ARG(str_head(answer->why, 160)));
 		break;
 	}
@@ -288,7 +289,8 @@ static bool begin_literal(struct route_lookup_private *p, struct str domain)
 	}
 	address.port = p->port;
 	if (!make_hosts(p, 1)) return false;
-	snprintf(p->hosts[0].name, sizeof(p->hosts[0].name), STR_FMT, STR_ARG(str_head(domain, 255)));
+	snprintf(p->hosts[0].name, sizeof(p->hosts[0].name), STR_FMT,
+		STR_ARG(str_head(domain, 255)));
 	p->hosts[0].addresses[0] = address;
 	p->hosts[0].count = 1;
 	route_choose_targets(p);
@@ -306,8 +308,10 @@ static bool begin_mx(struct route_lookup_private *p, struct str domain)
 		return false;
 	}
 	p->mx.done = mx_answered;
-	if (resolver_ask(p->router->options.resolver, &p->mx, str_from_c(l->ascii), DNS_MX) == 0) return true;
-	route_fail(p, OUTCOME_DEFERRED, "4.4.3", "Name service error for %s: the question cannot be asked", l->ascii);
+	if (resolver_ask(p->router->options.resolver, &p->mx, str_from_c(l->ascii), DNS_MX) == 0)
+		return true;
+	route_fail(p, OUTCOME_DEFERRED, "4.4.3",
+		"Name service error for %s: the question cannot be asked", l->ascii);
 	return false;
 }
 
@@ -339,7 +343,8 @@ static bool begin_socket(struct route_lookup_private *p, const struct route_rule
 	struct route_lookup *l = p->lookup;
 	l->targets = calloc(1, sizeof(*l->targets));
 	if (!l->targets || rule->socket.len >= sizeof(p->socket)) {
-		route_fail(p, OUTCOME_DEFERRED, "4.3.5", "The path of the LMTP socket cannot be used");
+		route_fail(
+			p, OUTCOME_DEFERRED, "4.3.5", "The path of the LMTP socket cannot be used");
 		return false;
 	}
 	memcpy(p->socket, rule->socket.ptr, rule->socket.len);
@@ -362,12 +367,14 @@ static bool begin(struct route_lookup_private *p, const struct route_rule *rule,
 	UNREACHABLE(); /* no host to look for */
 }
 
-void route_lookup(struct router *r, struct route_lookup *l, const struct route_rule *rule, struct str domain)
+void route_lookup(
+	struct router *r, struct route_lookup *l, const struct route_rule *rule, struct str domain)
 {
 	struct route_lookup_private *p = calloc(1, sizeof(*p));
 	ASSERT(p); /* as with timers: nobody could be told */
 	*l = (struct route_lookup){.done = l->done, .private = p};
-	snprintf(l->ascii, sizeof(l->ascii), STR_FMT, STR_ARG(str_head(domain, sizeof(l->ascii) - 1)));
+	snprintf(l->ascii, sizeof(l->ascii), STR_FMT,
+		STR_ARG(str_head(domain, sizeof(l->ascii) - 1)));
 	p->router = r;
 	p->lookup = l;
 	p->timer.fire = timer_fired;

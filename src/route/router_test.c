@@ -29,9 +29,11 @@ static const struct test_zone zones[] = {
 		"xn--bcher-kva MX 10 mx1\n"
 		"same MX 10 mx0\nsame MX 20 mx0b\nmx0b A 192.0.2.10\n"
 		"four MX 10 mx2\nsix MX 10 only6\nonly6 AAAA 2001:db8::66\n"
-		"relay MX 10 mx0\nrelay A 192.0.2.50\n", false},
+		"relay MX 10 mx0\nrelay A 192.0.2.50\n",
+		false},
 	{"many.test", "", false},
-	{"signed.test", "@ MX 10 mx1\n@ MX 20 mx.example.test.\nmx1 A 192.0.2.1\nbare A 192.0.2.2\n", true},
+	{"signed.test",
+		"@ MX 10 mx1\n@ MX 20 mx.example.test.\nmx1 A 192.0.2.1\nbare A 192.0.2.2\n", true},
 };
 
 /* ---- one lookup, and what came of it as text ---- */
@@ -50,14 +52,21 @@ static struct router *make_router(bool ipv4, bool ipv6)
 	static struct net_address own[2];
 	assert_true(net_parse_port(STR("198.51.100.1:25"), 25, &own[0]));
 	assert_true(net_parse_port(STR("0.0.0.0:2525"), 25, &own[1]));
-	return router_new(loop.io, &(struct router_options){
-		.resolver = resolver, .latency = latency, .hostname = STR("mail.Example.test"), .listening = own,
-		.listening_count = 2, .ipv4 = ipv4, .ipv6 = ipv6, .seed = 1});
+	return router_new(loop.io,
+		&(struct router_options){.resolver = resolver,
+			.latency = latency,
+			.hostname = STR("mail.Example.test"),
+			.listening = own,
+			.listening_count = 2,
+			.ipv4 = ipv4,
+			.ipv6 = ipv6,
+			.seed = 1});
 }
 
 static struct router *both, *four;
 
-static struct route_lookup look_up_by(struct router *r, const struct route_rule *rule, const char *domain)
+static struct route_lookup look_up_by(
+	struct router *r, const struct route_rule *rule, const char *domain)
 {
 	static struct route_lookup l;
 	l = (struct route_lookup){.done = lookup_done};
@@ -118,13 +127,15 @@ static void test_preference(void **state)
 	route_lookup_clear(&l); /* harmless */
 	struct route_rule port = mx_rule;
 	port.port = 2525;
-	assert_string_equal(route_by(both, &port, "four.example.test"), "10 mx2.example.test 192.0.2.2:2525");
+	assert_string_equal(
+		route_by(both, &port, "four.example.test"), "10 mx2.example.test 192.0.2.2:2525");
 }
 
 static void test_without_mx(void **state)
 {
 	(void)state;
-	assert_route("bare.example.test", "0 bare.example.test [2001:db8::20]:25, 0 bare.example.test 192.0.2.20:25");
+	assert_route("bare.example.test",
+		"0 bare.example.test [2001:db8::20]:25, 0 bare.example.test 192.0.2.20:25");
 	struct route_lookup l = look_up_by(both, &mx_rule, "bare.example.test");
 	assert_false(l.mx_found);
 	route_lookup_clear(&l);
@@ -135,10 +146,12 @@ static void test_no_way(void **state)
 	(void)state;
 	assert_route("nowhere.example.test",
 		"failed 5.1.2 Domain not found: there is no domain nowhere.example.test");
-	assert_route("null.example.test", "failed 5.1.10 Domain null.example.test accepts no mail (null MX)");
+	assert_route("null.example.test",
+		"failed 5.1.10 Domain null.example.test accepts no mail (null MX)");
 	assert_route("nothing.example.test",
 		"failed 5.1.2 Domain nothing.example.test has neither a mail exchanger nor an address");
-	assert_route("empty.example.test", "failed 5.4.4 No mail exchanger of empty.example.test has an address");
+	assert_route("empty.example.test",
+		"failed 5.4.4 No mail exchanger of empty.example.test has an address");
 	assert_route("a b", "failed 5.1.2 \"a b\" is not a domain name");
 	assert_route("", "failed 5.1.2 \"\" is not a domain name");
 	assert_route("[192.0.2]", "failed 5.1.2 [192.0.2] is not an address of a host");
@@ -150,9 +163,11 @@ static void test_trouble_with_dns_is_deferred(void **state)
 	struct route_lookup l = look_up_by(both, &mx_rule, "lame.invalid.example");
 	assert_int_equal(l.failure.class, OUTCOME_DEFERRED);
 	assert_int_equal(l.failure.code, 451);
-	assert_true(str_starts(l.failure.text, STR("Name service error for lame.invalid.example, type MX: ")));
+	assert_true(str_starts(
+		l.failure.text, STR("Name service error for lame.invalid.example, type MX: ")));
 	route_lookup_clear(&l);
-	l = look_up_by(both, &mx_rule, "lame.example.test"); /* the exchanger's name does not resolve */
+	l = look_up_by(
+		both, &mx_rule, "lame.example.test"); /* the exchanger's name does not resolve */
 	assert_int_equal(l.failure.class, OUTCOME_DEFERRED);
 	assert_int_equal(l.failure.enhanced.subject, 4);
 	assert_int_equal(l.failure.enhanced.detail, 3);
@@ -165,7 +180,8 @@ static void test_what_is_left_is_used(void **state)
 	(void)state;
 	assert_route("half.example.test", "20 mx2.example.test 192.0.2.2:25");
 	assert_route("halflame.example.test", "20 mx2.example.test 192.0.2.2:25");
-	assert_route("same.example.test", "10 mx0.example.test 192.0.2.10:25"); /* one address, tried once */
+	assert_route("same.example.test",
+		"10 mx0.example.test 192.0.2.10:25"); /* one address, tried once */
 }
 
 static void test_cnames(void **state)
@@ -187,7 +203,8 @@ static void test_literals(void **state)
 	assert_route("[192.0.2.7]", "0 [192.0.2.7] 192.0.2.7:25");
 	assert_route("[IPv6:2001:db8::7]", "0 [IPv6:2001:db8::7] [2001:db8::7]:25");
 	assert_route("[127.0.0.1]", "failed 5.4.6 Mail for [127.0.0.1] loops back to this server");
-	assert_route("[198.51.100.1]", "failed 5.4.6 Mail for [198.51.100.1] loops back to this server");
+	assert_route(
+		"[198.51.100.1]", "failed 5.4.6 Mail for [198.51.100.1] loops back to this server");
 }
 
 static void test_international(void **state)
@@ -202,7 +219,8 @@ static void test_international(void **state)
 static void test_families(void **state)
 {
 	(void)state;
-	assert_string_equal(route_by(four, &mx_rule, "bare.example.test"), "0 bare.example.test 192.0.2.20:25");
+	assert_string_equal(
+		route_by(four, &mx_rule, "bare.example.test"), "0 bare.example.test 192.0.2.20:25");
 	assert_string_equal(route_by(four, &mx_rule, "six.example.test"),
 		"failed 5.4.4 No mail exchanger of six.example.test has an address");
 	assert_route("six.example.test", "10 only6.example.test [2001:db8::66]:25");
@@ -211,16 +229,22 @@ static void test_families(void **state)
 static void test_loops(void **state)
 {
 	(void)state;
-	assert_route("self.example.test", "failed 5.4.6 Mail for self.example.test loops back to this server");
-	assert_route("loop.example.test", "failed 5.4.6 Mail for loop.example.test loops back to this server");
-	assert_route("bareloop.example.test", "failed 5.4.6 Mail for bareloop.example.test loops back to this server");
-	assert_route("zero.example.test", "failed 5.4.6 Mail for zero.example.test loops back to this server");
-	assert_route("mail.example.test", "failed 5.4.6 Mail for mail.example.test loops back to this server");
+	assert_route("self.example.test",
+		"failed 5.4.6 Mail for self.example.test loops back to this server");
+	assert_route("loop.example.test",
+		"failed 5.4.6 Mail for loop.example.test loops back to this server");
+	assert_route("bareloop.example.test",
+		"failed 5.4.6 Mail for bareloop.example.test loops back to this server");
+	assert_route("zero.example.test",
+		"failed 5.4.6 Mail for zero.example.test loops back to this server");
+	assert_route("mail.example.test",
+		"failed 5.4.6 Mail for mail.example.test loops back to this server");
 	/* Of several, those preferred to us stay: by name, and by address.  */
 	assert_route("backup.example.test", "10 mx0.example.test 192.0.2.10:25");
 	assert_route("byaddress.example.test", "10 mx0.example.test 192.0.2.10:25");
 	/* One that lies on loopback is not ours: the others stay.  */
-	assert_route("halfloop.example.test", "20 mx1.example.test [2001:db8::1]:25, 20 mx1.example.test 192.0.2.1:25");
+	assert_route("halfloop.example.test",
+		"20 mx1.example.test [2001:db8::1]:25, 20 mx1.example.test 192.0.2.1:25");
 }
 
 static void test_loops_that_are_wanted(void **state)
@@ -228,17 +252,22 @@ static void test_loops_that_are_wanted(void **state)
 	(void)state;
 	struct route_rule rule = mx_rule;
 	rule.allow_loopback = true;
-	assert_string_equal(route_by(both, &rule, "bareloop.example.test"), "0 bareloop.example.test 127.0.0.1:25");
-	assert_string_equal(route_by(both, &rule, "self.example.test"), "10 mail.example.test 198.51.100.1:25");
+	assert_string_equal(route_by(both, &rule, "bareloop.example.test"),
+		"0 bareloop.example.test 127.0.0.1:25");
+	assert_string_equal(
+		route_by(both, &rule, "self.example.test"), "10 mail.example.test 198.51.100.1:25");
 	assert_string_equal(route_by(both, &rule, "[127.0.0.1]"), "0 [127.0.0.1] 127.0.0.1:25");
 }
 
 static void test_configured_hosts(void **state)
 {
 	(void)state;
-	struct route_host hosts[3] = {{STR("relay.example.test"), 2500}, {STR("2001:db8::9"), 26}, {STR("127.0.0.1"), 2526}};
-	struct route_rule rule = {.name = STR("x"), .kind = ROUTE_SMTP, .hosts = hosts, .host_count = 3};
-	/* The address of the name itself, not its MX; in the order given; loopback is the operator's wish.  */
+	struct route_host hosts[3] = {{STR("relay.example.test"), 2500}, {STR("2001:db8::9"), 26},
+		{STR("127.0.0.1"), 2526}};
+	struct route_rule rule = {
+		.name = STR("x"), .kind = ROUTE_SMTP, .hosts = hosts, .host_count = 3};
+	/* The address of the name itself, not its MX; in the order given; loopback is the
+	 * operator's wish.  */
 	assert_string_equal(route_by(both, &rule, "whatever"),
 		"0 relay.example.test 192.0.2.50:2500, 0 2001:db8::9 [2001:db8::9]:26, 0 127.0.0.1 127.0.0.1:2526");
 	rule.hosts = &hosts[1], rule.host_count = 1;
@@ -247,9 +276,11 @@ static void test_configured_hosts(void **state)
 	assert_string_equal(route_by(both, &rule, "whatever"), "0 2001:db8::9 [2001:db8::9]:26");
 	/* Our own listener is a loop all the same.  */
 	hosts[1] = (struct route_host){STR("127.0.0.1"), 2525};
-	assert_string_equal(route_by(both, &rule, "a.test"), "failed 5.4.6 Mail for a.test loops back to this server");
+	assert_string_equal(route_by(both, &rule, "a.test"),
+		"failed 5.4.6 Mail for a.test loops back to this server");
 	hosts[1] = (struct route_host){STR("198.51.100.1"), 25};
-	assert_string_equal(route_by(both, &rule, "a.test"), "failed 5.4.6 Mail for a.test loops back to this server");
+	assert_string_equal(route_by(both, &rule, "a.test"),
+		"failed 5.4.6 Mail for a.test loops back to this server");
 	hosts[1].port = 26;
 	assert_string_equal(route_by(both, &rule, "a.test"), "0 198.51.100.1 198.51.100.1:26");
 	/* A mistake of ours does not return other people's mail.  */
@@ -272,7 +303,8 @@ static void test_local_socket(void **state)
 	char path[200];
 	memset(path, 'x', sizeof(path));
 	rule.socket = str_of(path, sizeof(path));
-	assert_string_equal(route_by(both, &rule, "x"), "deferred 4.3.5 The path of the LMTP socket cannot be used");
+	assert_string_equal(route_by(both, &rule, "x"),
+		"deferred 4.3.5 The path of the LMTP socket cannot be used");
 }
 
 static void note(const char *address, uint32_t us)
@@ -318,10 +350,13 @@ static void test_latency(void **state)
 		"5 mx0.example.test 192.0.2.10:25, 10 mx1.example.test 192.0.2.1:25, 20 mx2.example.test 192.0.2.2:25");
 	/* Configured hosts too.  */
 	struct route_host hosts[2] = {{STR("192.0.2.10"), 25}, {STR("192.0.2.1"), 25}};
-	struct route_rule rule = {.name = STR("x"), .kind = ROUTE_SMTP, .hosts = hosts, .host_count = 2};
-	assert_string_equal(route_by(four, &rule, "x"), "0 192.0.2.10 192.0.2.10:25, 0 192.0.2.1 192.0.2.1:25");
+	struct route_rule rule = {
+		.name = STR("x"), .kind = ROUTE_SMTP, .hosts = hosts, .host_count = 2};
+	assert_string_equal(
+		route_by(four, &rule, "x"), "0 192.0.2.10 192.0.2.10:25, 0 192.0.2.1 192.0.2.1:25");
 	rule.latency = true;
-	assert_string_equal(route_by(four, &rule, "x"), "0 192.0.2.1 192.0.2.1:25, 0 192.0.2.10 192.0.2.10:25");
+	assert_string_equal(
+		route_by(four, &rule, "x"), "0 192.0.2.1 192.0.2.1:25, 0 192.0.2.10 192.0.2.10:25");
 }
 
 static void test_many_exchangers(void **state)
@@ -329,7 +364,8 @@ static void test_many_exchangers(void **state)
 	(void)state;
 	struct route_lookup l = look_up_by(four, &mx_rule, "many.test");
 	assert_int_equal(l.count, ROUTE_TARGETS_MAX);
-	for (uint32_t i = 0; i < l.count; i++) assert_int_equal(l.targets[i].preference, i); /* of 100 */
+	for (uint32_t i = 0; i < l.count; i++)
+		assert_int_equal(l.targets[i].preference, i); /* of 100 */
 	route_lookup_clear(&l);
 }
 
@@ -361,7 +397,8 @@ static void free_it(struct route_lookup *l)
 static void test_ending_early(void **state)
 {
 	(void)state;
-	static const char *const domains[] = {"example.test", "nowhere.example.test", "[192.0.2.1]", "bare.example.test"};
+	static const char *const domains[] = {
+		"example.test", "nowhere.example.test", "[192.0.2.1]", "bare.example.test"};
 	size_t before = done_count;
 	for (size_t i = 0; i < ARRAY_LEN(domains); i++) {
 		struct route_lookup *l = calloc(1, sizeof(*l));
@@ -395,7 +432,8 @@ static void answer_some(int fd)
 		if (n < 17 || memcmp(packet + 13, "slow", 4) == 0) continue;
 		size_t end = 12;
 		while (packet[end]) end += packet[end] + 1u;
-		bool mx = packet[end + 2] == DNS_MX, a = packet[end + 2] == DNS_A && memcmp(packet + 13, "quick", 5) == 0;
+		bool mx = packet[end + 2] == DNS_MX,
+		     a = packet[end + 2] == DNS_A && memcmp(packet + 13, "quick", 5) == 0;
 		end += 5;
 		memcpy(packet + 2, "\x81\x80\0\1\0\0\0\0\0\0", 10);
 		packet[7] = mx ? 2 : a;
@@ -415,8 +453,10 @@ static void test_one_silent_exchanger(void **state)
 	pid_t pid = test_child(NULL, NULL, answer_some, fd);
 	struct resolver *real = resolver;
 	const char *why;
-	resolver = resolver_new(loop.io, &(struct resolver_options){.servers = &server, .server_count = 1,
-		.validate = DNS_VALIDATE_OFF}, &why);
+	resolver = resolver_new(loop.io,
+		&(struct resolver_options){
+			.servers = &server, .server_count = 1, .validate = DNS_VALIDATE_OFF},
+		&why);
 	assert_non_null(resolver);
 	struct router *r = make_router(true, true);
 	struct route_lookup l = {.done = lookup_done};
@@ -446,14 +486,20 @@ static int up(void **state)
 	memcpy(all, zones, sizeof(zones));
 	size_t len = 0;
 	for (int i = 99; i >= 0; i--)
-		len += (size_t)snprintf(many + len, sizeof(many) - len, "@ MX %d m%d\nm%d A 192.0.2.%d\n", i, i, i, i + 1);
+		len += (size_t)snprintf(many + len, sizeof(many) - len,
+			"@ MX %d m%d\nm%d A 192.0.2.%d\n", i, i, i, i + 1);
 	all[1].records = many;
 	test_loop_init(&loop);
 	knot_start(&knot, all, ARRAY_LEN(all));
-	snprintf(anchor, sizeof(anchor), "%s", knot_write_anchor(&knot, "signed.test", "signed.ds"));
+	snprintf(
+		anchor, sizeof(anchor), "%s", knot_write_anchor(&knot, "signed.test", "signed.ds"));
 	const char *why;
-	resolver = resolver_new(loop.io, &(struct resolver_options){.servers = &knot.address, .server_count = 1,
-		.trust_anchor = str_from_c(anchor), .validate = DNS_VALIDATE_SELF}, &why);
+	resolver = resolver_new(loop.io,
+		&(struct resolver_options){.servers = &knot.address,
+			.server_count = 1,
+			.trust_anchor = str_from_c(anchor),
+			.validate = DNS_VALIDATE_SELF},
+		&why);
 	if (!resolver) fail_msg("%s", why);
 	latency = latency_new(100, 1);
 	both = make_router(true, true);

@@ -5,15 +5,9 @@
 
 static const struct str everything = {"*", 1};
 
-void route_table_init(struct route_table *t, uint64_t seed)
-{
-	map_init(&t->names, seed);
-}
+void route_table_init(struct route_table *t, uint64_t seed) { map_init(&t->names, seed); }
 
-void route_table_release(struct route_table *t)
-{
-	map_release(&t->names);
-}
+void route_table_release(struct route_table *t) { map_release(&t->names); }
 
 bool route_table_add(struct route_table *t, struct route_rule *rule)
 {
@@ -102,9 +96,7 @@ static void add_terms(struct buf *out, const struct route_rule *rule)
 void route_destination_key(struct buf *out, const struct route_rule *rule, struct str domain)
 {
 	switch (rule->kind) {
-	case ROUTE_MX:
-		add_domain(out, domain);
-		return;
+	case ROUTE_MX: add_domain(out, domain); return;
 	case ROUTE_SMTP:
 		buf_add(out, STR("smtp:"));
 		add_hosts(out, rule);
@@ -112,17 +104,17 @@ void route_destination_key(struct buf *out, const struct route_rule *rule, struc
 		return;
 	case ROUTE_LMTP:
 		buf_add(out, STR("lmtp:"));
-		if (rule->socket.len) buf_add(out, rule->socket);
-		else add_hosts(out, rule);
+		if (rule->socket.len)
+			buf_add(out, rule->socket);
+		else
+			add_hosts(out, rule);
 		add_terms(out, rule);
 		return;
 	case ROUTE_MAILDIR:
 		buf_add(out, STR("local:"));
 		add_domain(out, domain);
 		return;
-	case ROUTE_DISCARD:
-		buf_add(out, STR("discard:"));
-		return;
+	case ROUTE_DISCARD: buf_add(out, STR("discard:")); return;
 	case ROUTE_REJECT:
 		buf_add(out, STR("reject:"));
 		buf_add(out, rule->reject);

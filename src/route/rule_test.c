@@ -13,7 +13,8 @@ static void test_longest_name_wins(void **state)
 	(void)state;
 	struct route_table t;
 	struct route_rule all = {.name = STR("*")}, exact = {.name = STR("mail.example.net")};
-	struct route_rule below = {.name = STR(".example.net")}, deeper = {.name = STR(".eu.example.net")};
+	struct route_rule below = {.name = STR(".example.net")},
+			  deeper = {.name = STR(".eu.example.net")};
 	struct route_rule top = {.name = STR(".net")}, again = {.name = STR("MAIL.example.net")};
 	route_table_init(&t, 1);
 	assert_string_equal(found(&t, "example.net"), "none");
@@ -30,7 +31,8 @@ static void test_longest_name_wins(void **state)
 	assert_string_equal(found(&t, "www.example.net"), ".example.net");
 	assert_string_equal(found(&t, "a.b.eu.example.net"), ".eu.example.net");
 	assert_string_equal(found(&t, "eu.example.net"), ".example.net");
-	assert_string_equal(found(&t, "example.net"), ".net"); /* ".example.net" is its subdomains alone */
+	assert_string_equal(
+		found(&t, "example.net"), ".net"); /* ".example.net" is its subdomains alone */
 	assert_string_equal(found(&t, "notexample.net"), ".net");
 	assert_string_equal(found(&t, "net"), "*");
 	assert_string_equal(found(&t, "example.org"), "*");
@@ -104,12 +106,15 @@ static void test_keys(void **state)
 	assert_key(&mx, "example.net.", "example.net");
 	assert_key(&mx, "bücher.example", "xn--bcher-kva.example");
 	assert_key(&mx, "[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]");
-	struct route_rule smtp = {.kind = ROUTE_SMTP, .hosts = two, .host_count = 2, .tls = ROUTE_TLS_OPPORTUNISTIC};
+	struct route_rule smtp = {
+		.kind = ROUTE_SMTP, .hosts = two, .host_count = 2, .tls = ROUTE_TLS_OPPORTUNISTIC};
 	assert_key(&smtp, "example.net", "smtp:relay-a.example:25,[2001:db8::1]:2525");
 	smtp.user = STR("bob");
 	smtp.tls = ROUTE_TLS_VERIFY;
-	assert_key(&smtp, "example.net", "smtp:relay-a.example:25,[2001:db8::1]:2525;user=bob;tls=verify");
-	struct route_rule lmtp = {.kind = ROUTE_LMTP, .hosts = two, .host_count = 1, .tls = ROUTE_TLS_OPPORTUNISTIC};
+	assert_key(&smtp, "example.net",
+		"smtp:relay-a.example:25,[2001:db8::1]:2525;user=bob;tls=verify");
+	struct route_rule lmtp = {
+		.kind = ROUTE_LMTP, .hosts = two, .host_count = 1, .tls = ROUTE_TLS_OPPORTUNISTIC};
 	assert_key(&lmtp, "example.net", "lmtp:relay-a.example:25");
 	lmtp.socket = STR("/run/Dovecot/lmtp");
 	assert_key(&lmtp, "example.net", "lmtp:/run/Dovecot/lmtp");

@@ -6,23 +6,23 @@
 enum {
 	PORT = 53,
 	SERVERS_MAX = 8,
-	BUCKETS = 256,              /* of questions, by id */
-	SILENCE_MS = 4 * 1000,      /* then the next server is asked */
-	PAUSE_MS = 1000,            /* after a connection that could not be */
+	BUCKETS = 256,         /* of questions, by id */
+	SILENCE_MS = 4 * 1000, /* then the next server is asked */
+	PAUSE_MS = 1000,       /* after a connection that could not be */
 	MESSAGE_MAX = 65535,
 	ANSWER_MEMORY = 4 << 20,
-	ASKS_MAX = 1 << 15,         /* at once: half of the ids there are */
+	ASKS_MAX = 1 << 15, /* at once: half of the ids there are */
 };
 
 struct stub {
 	struct io *io;
 	struct net_address servers[SERVERS_MAX];
 	uint32_t server_count;
-	uint32_t server;            /* the one in use */
+	uint32_t server; /* the one in use */
 	struct io_stream stream;
 	bool connecting, open;
 	struct buf input;
-	struct timer timer;         /* of silence, or of a pause */
+	struct timer timer; /* of silence, or of a pause */
 	struct list asks[BUCKETS];
 	uint32_t ask_count;
 	uint16_t last_id;
@@ -70,7 +70,9 @@ static void send_ask(struct stub *s, const struct stub_ask *ask)
 		ok = io_send(&s->stream, buf_str(&out));
 	}
 	buf_release(&out);
-	if (!ok) io_timer_set(s->io, &s->timer, io_now(s->io)); /* the stream is dead: soon another */
+	if (!ok)
+		io_timer_set(
+			s->io, &s->timer, io_now(s->io)); /* the stream is dead: soon another */
 }
 
 static void connected(struct io_stream *stream, int error)
@@ -85,7 +87,8 @@ static void connected(struct io_stream *stream, int error)
 	io_read_on(stream);
 	io_timer_set(s->io, &s->timer, io_now(s->io) + SILENCE_MS);
 	for (size_t i = 0; i < BUCKETS; i++)
-		LIST_EACH(&s->asks[i], node) send_ask(s, CONTAINER_OF(node, struct stub_ask, link));
+		LIST_EACH (&s->asks[i], node)
+			send_ask(s, CONTAINER_OF(node, struct stub_ask, link));
 }
 
 /* Servers close what is idle (RFC 7766 6.2.3); what is asked meanwhile is asked again.  */
@@ -99,7 +102,7 @@ static void ended(struct io_stream *stream, int error)
 
 static struct stub_ask *find_ask(struct stub *s, uint16_t id)
 {
-	LIST_EACH(&s->asks[id % BUCKETS], node) {
+	LIST_EACH (&s->asks[id % BUCKETS], node) {
 		struct stub_ask *ask = CONTAINER_OF(node, struct stub_ask, link);
 		if (ask->id == id) return ask;
 	}
@@ -109,7 +112,8 @@ static struct stub_ask *find_ask(struct stub *s, uint16_t id)
 static void take_message(struct stub *s, struct str message)
 {
 	if (message.len < 2) return;
-	struct stub_ask *ask = find_ask(s, (uint16_t)((uint8_t)message.ptr[0] << 8 | (uint8_t)message.ptr[1]));
+	struct stub_ask *ask =
+		find_ask(s, (uint16_t)((uint8_t)message.ptr[0] << 8 | (uint8_t)message.ptr[1]));
 	struct arena arena;
 	struct dns_answer answer;
 	arena_init(&arena, ANSWER_MEMORY);
@@ -142,7 +146,8 @@ static void received(struct io_stream *stream, struct str octets)
 
 static void connect_now(struct stub *s)
 {
-	static const struct io_stream_events events = {.connected = connected, .received = received, .ended = ended};
+	static const struct io_stream_events events = {
+		.connected = connected, .received = received, .ended = ended};
 	int error = io_connect(s->io, &s->stream, &events, &s->servers[s->server], NULL);
 	if (error) {
 		next_server(s, PAUSE_MS);

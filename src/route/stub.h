@@ -1,5 +1,6 @@
-/* Questions to a name server that is believed: over one TCP connection, any number at once, without a cache.  For
- * `validate = resolver`, because libunbound does not tell what a server says by the AD bit.  Source: RFC 7766.  */
+/* Questions to a name server that is believed: over one TCP connection, any number at once,
+ * without a cache.  For `validate = resolver`, because libunbound does not tell what a server
+ * says by the AD bit.  Source: RFC 7766.  */
 #ifndef ROUTE_STUB_H
 #define ROUTE_STUB_H
 
@@ -9,7 +10,8 @@ struct stub;
 
 /* Caller-owned; one outstanding use.  It waits for ever: who asks has a time-out of his own.  */
 struct stub_ask {
-	void (*answered)(struct stub_ask *ask, const struct dns_answer *answer); /* borrowed for the call */
+	void (*answered)(
+		struct stub_ask *ask, const struct dns_answer *answer); /* borrowed for the call */
 	struct stub *stub;
 	struct list link;
 	uint16_t id;

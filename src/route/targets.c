@@ -8,7 +8,8 @@ bool route_is_our_name(const struct router *r, const char *name)
 	return r->options.hostname.len > 0 && str_ieq(str_from_c(name), r->options.hostname);
 }
 
-void route_fail(struct route_lookup_private *p, enum outcome_class class, const char *enhanced, const char *format, ...)
+void route_fail(struct route_lookup_private *p, enum outcome_class class, const char *enhanced,
+	const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
@@ -38,7 +39,8 @@ static bool is_listening(const struct route_lookup_private *p, const struct net_
 	return false;
 }
 
-/* A configured host may well be on loopback: a filter, another server.  An exchanger from DNS may not.  */
+/* A configured host may well be on loopback: a filter, another server.  An exchanger from DNS
+ * may not.  */
 static bool leads_back(const struct route_lookup_private *p, const struct net_address *a)
 {
 	if (p->allow_loopback) return false;
@@ -47,7 +49,8 @@ static bool leads_back(const struct route_lookup_private *p, const struct net_ad
 
 static void drop_address(struct host *h, uint32_t i)
 {
-	memmove(&h->addresses[i], &h->addresses[i + 1], (h->count - i - 1) * sizeof(h->addresses[0]));
+	memmove(&h->addresses[i], &h->addresses[i + 1],
+		(h->count - i - 1) * sizeof(h->addresses[0]));
 	h->count--;
 }
 
@@ -61,7 +64,8 @@ static void drop_loops_of(struct route_lookup_private *p, struct host *h)
 	}
 }
 
-/* RFC 5321 5.1: an exchanger that is ourselves goes, and with it all that are not preferred to it.  */
+/* RFC 5321 5.1: an exchanger that is ourselves goes, and with it all that are not preferred to
+ * it.  */
 static void drop_loops(struct route_lookup_private *p)
 {
 	uint32_t cut = UINT16_MAX + 1;
@@ -115,7 +119,9 @@ static uint32_t order_addresses(struct route_lookup_private *p, struct host *h)
 static bool is_target(const struct route_lookup *l, const struct net_address *a)
 {
 	for (uint32_t i = 0; i < l->count; i++)
-		if (net_same_host(&l->targets[i].address, a) && l->targets[i].address.port == a->port) return true;
+		if (net_same_host(&l->targets[i].address, a) &&
+			l->targets[i].address.port == a->port)
+			return true;
 	return false;
 }
 
@@ -138,10 +144,12 @@ static void make_targets(struct route_lookup_private *p, uint32_t addresses)
 {
 	struct route_lookup *l = p->lookup;
 	struct mx_choice *choices = calloc(p->host_count, sizeof(*choices));
-	l->targets = calloc(addresses < ROUTE_TARGETS_MAX ? addresses : ROUTE_TARGETS_MAX, sizeof(*l->targets));
+	l->targets = calloc(
+		addresses < ROUTE_TARGETS_MAX ? addresses : ROUTE_TARGETS_MAX, sizeof(*l->targets));
 	if (!choices || !l->targets) {
 		free(choices);
-		route_fail(p, OUTCOME_DEFERRED, "4.3.1", "Out of memory while looking for the next host");
+		route_fail(p, OUTCOME_DEFERRED, "4.3.1",
+			"Out of memory while looking for the next host");
 		return;
 	}
 	uint32_t count = 0;
@@ -169,15 +177,20 @@ static void fail_without_address(struct route_lookup_private *p)
 	const char *domain = p->lookup->ascii;
 	const struct host *failed = failed_host(p);
 	if (failed)
-		route_fail(p, OUTCOME_DEFERRED, "4.4.3", "Name service error for %s: %s", failed->name, failed->why);
+		route_fail(p, OUTCOME_DEFERRED, "4.4.3", "Name service error for %s: %s",
+			failed->name, failed->why);
 	else if (p->looped)
-		route_fail(p, OUTCOME_FAILED, "5.4.6", "Mail for %s loops back to this server", domain);
+		route_fail(p, OUTCOME_FAILED, "5.4.6", "Mail for %s loops back to this server",
+			domain);
 	else if (p->configured) /* ours to blame: the name stands in our configuration */
-		route_fail(p, OUTCOME_DEFERRED, "4.4.4", "The configured host %s has no address", p->hosts[0].name);
+		route_fail(p, OUTCOME_DEFERRED, "4.4.4", "The configured host %s has no address",
+			p->hosts[0].name);
 	else if (p->lookup->mx_found)
-		route_fail(p, OUTCOME_FAILED, "5.4.4", "No mail exchanger of %s has an address", domain);
+		route_fail(p, OUTCOME_FAILED, "5.4.4", "No mail exchanger of %s has an address",
+			domain);
 	else
-		route_fail(p, OUTCOME_FAILED, "5.1.2", "Domain %s has neither a mail exchanger nor an address", domain);
+		route_fail(p, OUTCOME_FAILED, "5.1.2",
+			"Domain %s has neither a mail exchanger nor an address", domain);
 }
 
 void route_choose_targets(struct route_lookup_private *p)

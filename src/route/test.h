@@ -49,7 +49,8 @@ static inline int test_udp_socket(uint16_t *ret_port)
 }
 
 /* A child that runs a program, or function when program is NULL, and dies with the test.  */
-static inline pid_t test_child(const char *const argv[], const char *output, void (*function)(int fd), int fd)
+static inline pid_t test_child(
+	const char *const argv[], const char *output, void (*function)(int fd), int fd)
 {
 	pid_t parent = getpid(), pid = fork();
 	assert_true(pid >= 0);
@@ -78,25 +79,35 @@ static inline void knot_write_zone(const struct knot *k, const struct test_zone 
 	char name[128];
 	snprintf(name, sizeof(name), "%s.zone", z->name);
 	FILE *f = knot_file(k, name);
-	fprintf(f, "$ORIGIN %s.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n%s", z->name,
-		z->records);
+	fprintf(f,
+		"$ORIGIN %s.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n%s",
+		z->name, z->records);
 	fclose(f);
 }
 
-static inline void knot_write_config(const struct knot *k, const struct test_zone *zones, size_t count)
+static inline void knot_write_config(
+	const struct knot *k, const struct test_zone *zones, size_t count)
 {
 	FILE *f = knot_file(k, "knot.conf");
-	fprintf(f, "server:\n    rundir: \"%s\"\n    listen: 127.0.0.1@%u\n    udp-workers: 1\n    tcp-workers: 1\n"
-		   "    background-workers: 1\n", k->dir, k->address.port);
-	fprintf(f, "database:\n    storage: \"%s\"\n    journal-db-max-size: 8M\n    kasp-db-max-size: 8M\n"
-		   "    timer-db-max-size: 2M\n", k->dir);
+	fprintf(f,
+		"server:\n    rundir: \"%s\"\n    listen: 127.0.0.1@%u\n    udp-workers: 1\n    tcp-workers: 1\n"
+		"    background-workers: 1\n",
+		k->dir, k->address.port);
+	fprintf(f,
+		"database:\n    storage: \"%s\"\n    journal-db-max-size: 8M\n    kasp-db-max-size: 8M\n"
+		"    timer-db-max-size: 2M\n",
+		k->dir);
 	fprintf(f, "log:\n  - target: \"%s/log\"\n    any: info\n", k->dir);
-	fprintf(f, "policy:\n  - id: sign\n    algorithm: ecdsap256sha256\n    cds-cdnskey-publish: none\n");
-	fprintf(f, "template:\n  - id: default\n    storage: \"%s\"\n    file: \"%%s.zone\"\n    zonefile-load: whole\n"
-		   "    zonefile-sync: -1\n    journal-content: none\nzone:\n", k->dir);
+	fprintf(f,
+		"policy:\n  - id: sign\n    algorithm: ecdsap256sha256\n    cds-cdnskey-publish: none\n");
+	fprintf(f,
+		"template:\n  - id: default\n    storage: \"%s\"\n    file: \"%%s.zone\"\n    zonefile-load: whole\n"
+		"    zonefile-sync: -1\n    journal-content: none\nzone:\n",
+		k->dir);
 	for (size_t i = 0; i < count; i++)
 		fprintf(f, "  - domain: %s\n%s", zones[i].name,
-			zones[i].is_signed ? "    dnssec-signing: on\n    dnssec-policy: sign\n" : "");
+			zones[i].is_signed ? "    dnssec-signing: on\n    dnssec-policy: sign\n"
+					   : "");
 	fclose(f);
 }
 
@@ -112,14 +123,15 @@ static inline bool knot_serves(const struct knot *k, const char *zone)
 		label += len + (label[len] == '.');
 	}
 	memcpy(at, "\0\0\6\0\1", 5);
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(k->address.port),
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_port = htons(k->address.port),
 		.sin_addr = {htonl(INADDR_LOOPBACK)}};
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	struct timeval wait = {.tv_usec = 100 * 1000};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	bool yes = send(fd, packet, (size_t)(at + 5 - packet), 0) > 0 && recv(fd, packet, sizeof(packet), 0) > 12 &&
-		(packet[3] & 15) == 0 && packet[7] > 0;
+	bool yes = send(fd, packet, (size_t)(at + 5 - packet), 0) > 0 &&
+		recv(fd, packet, sizeof(packet), 0) > 12 && (packet[3] & 15) == 0 && packet[7] > 0;
 	close(fd);
 	return yes;
 }
@@ -135,21 +147,26 @@ static inline void knot_start(struct knot *k, const struct test_zone *zones, siz
 	char config[64], log[64];
 	snprintf(config, sizeof(config), "%s/knot.conf", k->dir);
 	snprintf(log, sizeof(log), "%s/log", k->dir);
-	k->pid = test_child((const char *const[]){"/usr/sbin/knotd", "-c", config, NULL}, log, NULL, -1);
+	k->pid = test_child(
+		(const char *const[]){"/usr/sbin/knotd", "-c", config, NULL}, log, NULL, -1);
 	for (size_t i = 0, tries = 0; i < count; i += knot_serves(k, zones[i].name)) {
 		if (++tries > 300) fail_msg("knotd does not serve %s; see %s", zones[i].name, log);
 		usleep(20 * 1000);
 	}
 }
 
-/* What keymgr knows as the DS records of a signed zone, into a file of that name; returns its path.  */
-static inline const char *knot_write_anchor(const struct knot *k, const char *zone, const char *name)
+/* What keymgr knows as the DS records of a signed zone, into a file of that name; returns its
+ * path.  */
+static inline const char *knot_write_anchor(
+	const struct knot *k, const char *zone, const char *name)
 {
 	static char path[64];
 	char config[64];
 	snprintf(config, sizeof(config), "%s/knot.conf", k->dir);
 	snprintf(path, sizeof(path), "%s/%s", k->dir, name);
-	pid_t pid = test_child((const char *const[]){"/usr/sbin/keymgr", "-c", config, zone, "ds", NULL}, path, NULL, -1);
+	pid_t pid = test_child(
+		(const char *const[]){"/usr/sbin/keymgr", "-c", config, zone, "ds", NULL}, path,
+		NULL, -1);
 	int status;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);

@@ -55,10 +55,7 @@ static void say_or(struct smtp_server *s, const struct smtp_reply *reply,
 
 static void answer_mail(struct smtp_server *s, const struct smtp_reply *reply)
 {
-	if (is_positive(reply))
-		smtp_server_enter(s, SMTP_SERVER_MAIL);
-	else
-		s->flags = 0;
+	if (is_positive(reply)) smtp_server_enter(s, SMTP_SERVER_MAIL);
 	say_or(s, reply, SMTP_REPLY(250, 2, 1, 0, "Ok"), s->config->words.mail);
 }
 

@@ -536,6 +536,18 @@ static void test_silence(void **state)
 	play_end(&p);
 }
 
+/* A verdict does not make the client's time longer.  */
+static void test_silence_after_a_verdict(void **state)
+{
+	(void)state;
+	struct play p;
+	play_run(&play_plain, STR("HELO x\r\nMAIL FROM:<a@b.c>\r\n"), 0, &p);
+	smtp_server_expire(&p.s, 1000 + MINUTES(5));
+	play_events(&p);
+	assert_true(p.closed);
+	play_end(&p);
+}
+
 static void test_silence_in_content(void **state)
 {
 	(void)state;
@@ -735,6 +747,7 @@ int main(void)
 		cmocka_unit_test(test_future_release),
 		cmocka_unit_test(test_matrix),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_silence_after_a_verdict),
 		cmocka_unit_test(test_silence_in_content),
 		cmocka_unit_test(test_slow_verdict_is_not_silence),
 		cmocka_unit_test(test_shut),

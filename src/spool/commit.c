@@ -195,7 +195,7 @@ static void add_end(struct batch *b)
 	add_iov(b, zeros, record_blocks(b->position) - b->position);
 	struct disk_batch *batch = (struct disk_batch *)(void *)(b->lead.ptr + b->batch_record + sizeof(struct disk_record));
 	uint64_t begin = b->opens ? RECORD_BLOCK : b->at;
-	*batch = (struct disk_batch){(uint32_t)(b->position - begin), b->records};
+	*batch = (struct disk_batch){(uint32_t)(b->position - begin), b->records, b->segment->synced};
 }
 
 /* ---- on the commit thread ---- */
@@ -227,6 +227,13 @@ static int make_growing(struct batch *b)
 	return error ? error : io_dir_sync(s->io, s->path);
 }
 
+static int mark_open(struct batch *b)
+{
+	struct disk_header *header = (struct disk_header *)(void *)b->lead.ptr;
+	if (!b->opens || b->segment->grows) return 0;
+	return trailer_mark_open(b->spool->io, &b->segment->file, header);
+}
+
 static void run_batch(struct io_work *work)
 {
 	struct batch *b = CONTAINER_OF(work, struct batch, work);
@@ -234,6 +241,7 @@ static void run_batch(struct io_work *work)
 	int64_t began = io_now_us(io);
 	sign(b);
 	b->error = make_growing(b);
+	if (!b->error) b->error = mark_open(b);
 	if (!b->error) b->error = io_file_write(io, &b->segment->file, b->iov, b->iov_count, b->at);
 	if (!b->error && b->sync) b->error = io_file_sync(io, &b->segment->file);
 	b->us = io_now_us(io) - began;
@@ -278,7 +286,7 @@ static bool open_segment(struct spool *s)
 	g->generation = ++s->generation;
 	io_random(s->io, &g->salt, sizeof(g->salt));
 	if (g->salt >> 32 == 0) g->salt |= 1ull << 63; /* zeros are no mark */
-	g->end = g->rest_until = 0;
+	g->end = g->synced = g->rest_until = 0;
 	g->broken = g->indexed = g->stale = g->emptied = false;
 	summary_init(&s->summary, s->seed);
 	s->summary.last_id = s->last_id;

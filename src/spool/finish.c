@@ -56,6 +56,7 @@ static void finish_syncs(struct batch *b)
 static void succeeded(struct spool *s, struct batch *b)
 {
 	b->segment->end = b->position;
+	if (b->sync) b->segment->synced = b->position;
 	count(s, b);
 	state_synced(s, b);
 	compact_synced(s);

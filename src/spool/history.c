@@ -24,7 +24,8 @@ static int write_block(struct history *h, struct history_job *job)
 {
 	if (job->create) {
 		io_file_close(h->io, &h->active);
-		int error = history_file_open(h, job->number, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &h->active);
+		int error = history_file_open(h, job->number,
+			IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &h->active);
 		if (!error) error = history_file_header(h, &h->active, job->wall);
 		if (error) return error;
 	}
@@ -59,7 +60,9 @@ static bool place_block(struct history *h, struct history_job *job)
 	job->create = !h->appending || history_file_full(h, wall);
 	if (job->create) {
 		struct history_file *last = history_newest(h);
-		struct history_file new = {.number = last ? last->number + 1 : 1, .size = HISTORY_FILE_HEADER, .created = wall};
+		struct history_file new = {.number = last ? last->number + 1 : 1,
+			.size = HISTORY_FILE_HEADER,
+			.created = wall};
 		if (!history_file_add(h, &new)) return false;
 		h->appending = true;
 	}
@@ -98,7 +101,8 @@ static void start_job(struct history *h)
 /* Write what is gathered within a second.  */
 static void await_flush(struct history *h)
 {
-	if (h->block.count && !timer_is_set(&h->timer)) io_timer_set(h->io, &h->timer, io_now(h->io) + FLUSH_MS);
+	if (h->block.count && !timer_is_set(&h->timer))
+		io_timer_set(h->io, &h->timer, io_now(h->io) + FLUSH_MS);
 }
 
 static void flush(struct history *h)
@@ -114,7 +118,8 @@ static void block_failed(struct history *h, struct history_job *job)
 	h->lost += job->block.count;
 	if (!h->failing) say(h, LOG_ERROR, "history-failed", job->error);
 	h->failing = true;
-	/* A new file, the next time: who knows what this one has.  One that could not be begun is begun again.  */
+	/* A new file, the next time: who knows what this one has.  One that could not be begun
+	 * is begun again.  */
 	h->appending = false;
 	if (job->create) h->file_count--;
 }
@@ -134,7 +139,9 @@ static void end_job(struct history *h)
 		block_failed(h, job);
 	else if (job->block.count)
 		block_written(h, job);
-	if (job->delete_error) say(h, LOG_WARN, "history-not-deleted", job->delete_error); /* tried again after the next start */
+	if (job->delete_error)
+		say(h, LOG_WARN, "history-not-deleted",
+			job->delete_error); /* tried again after the next start */
 	if (!h->appending) io_file_close(h->io, &h->active);
 	history_block_clear(&job->block);
 	free(job->deletions);
@@ -179,10 +186,7 @@ static void job_done(struct io_work *work)
 		await_flush(h);
 }
 
-static void timer_fired(struct timer *timer)
-{
-	flush(CONTAINER_OF(timer, struct history, timer));
-}
+static void timer_fired(struct timer *timer) { flush(CONTAINER_OF(timer, struct history, timer)); }
 
 static void prune(struct timer *timer)
 {
@@ -197,14 +201,21 @@ static void prune(struct timer *timer)
 
 /* ---- life ---- */
 
-struct history *history_open(struct io *io, struct io_workers *workers, const char *directory, msec keep,
-	uint64_t size_max, struct log *log, int *ret_error)
+struct history *history_open(struct io *io, struct io_workers *workers, const char *directory,
+	msec keep, uint64_t size_max, struct log *log, int *ret_error)
 {
 	struct history *h = calloc(1, sizeof(*h));
 	*ret_error = -ENOMEM;
 	if (!h) return NULL;
-	*h = (struct history){.io = io, .workers = workers, .log = log, .keep = keep, .size_max = size_max,
-		.directory = strdup(directory), .active.fd = -1, .timer.fire = timer_fired, .pruning.fire = prune,
+	*h = (struct history){.io = io,
+		.workers = workers,
+		.log = log,
+		.keep = keep,
+		.size_max = size_max,
+		.directory = strdup(directory),
+		.active.fd = -1,
+		.timer.fire = timer_fired,
+		.pruning.fire = prune,
 		.job.work = {.run = job_run, .done = job_done}};
 	history_block_init(&h->block);
 	history_block_init(&h->job.block);
@@ -291,7 +302,8 @@ static bool copy_memory(struct history *h, struct buf *out)
 static void set_up_query(struct history *h, struct history_query *q, struct str what, uint32_t max)
 {
 	*q = (struct history_query){.io = h->io, .directory = h->directory, .max = max};
-	if (what.len >= 2 && what.ptr[0] == '<' && what.ptr[what.len - 1] == '>') what = str_of(what.ptr + 1, what.len - 2);
+	if (what.len >= 2 && what.ptr[0] == '<' && what.ptr[what.len - 1] == '>')
+		what = str_of(what.ptr + 1, what.len - 2);
 	arena_init(&q->arena, RESULT_MEMORY);
 	buf_init(&q->what, what.len);
 	buf_init(&q->tail, 2 * HISTORY_BLOCK_MAX);

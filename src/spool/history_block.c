@@ -3,19 +3,29 @@
 #include "base/code.h"
 
 enum {
-	MAGIC = 0x31484452,  /* "RDH1" */
-	CRC_FROM = 12,       /* what the checksum covers begins here */
-	LENGTH_OCTETS = 3,   /* of a record's length */
+	MAGIC = 0x31484452, /* "RDH1" */
+	CRC_FROM = 12,      /* what the checksum covers begins here */
+	LENGTH_OCTETS = 3,  /* of a record's length */
 	RECORD_MAX = (1 << 24) - 1,
-	TEXT_MAX = 4096,     /* longer texts are cut */
-	REPEAT_MIN = 4,      /* shorter texts are not worth a reference */
+	TEXT_MAX = 4096, /* longer texts are cut */
+	REPEAT_MIN = 4,  /* shorter texts are not worth a reference */
 };
 
 /* Bits of a record's mask, and the order of its fields.  */
 enum field {
-	HAS_SENDER = 1 << 0, HAS_CLIENT = 1 << 1, HAS_HELO = 1 << 2, HAS_ACCOUNT = 1 << 3, HAS_TLS = 1 << 4,
-	HAS_MESSAGE_ID = 1 << 5, HAS_SIZE = 1 << 6, HAS_RECIPIENTS = 1 << 7, HAS_RECIPIENT = 1 << 8,
-	HAS_OUTCOME = 1 << 9, HAS_ELAPSED = 1 << 10, HAS_DUE = 1 << 11, HAS_OTHER_ID = 1 << 12,
+	HAS_SENDER = 1 << 0,
+	HAS_CLIENT = 1 << 1,
+	HAS_HELO = 1 << 2,
+	HAS_ACCOUNT = 1 << 3,
+	HAS_TLS = 1 << 4,
+	HAS_MESSAGE_ID = 1 << 5,
+	HAS_SIZE = 1 << 6,
+	HAS_RECIPIENTS = 1 << 7,
+	HAS_RECIPIENT = 1 << 8,
+	HAS_OUTCOME = 1 << 9,
+	HAS_ELAPSED = 1 << 10,
+	HAS_DUE = 1 << 11,
+	HAS_OTHER_ID = 1 << 12,
 };
 
 enum { OUTCOME_REMOTE = 0x10, OUTCOME_DOUBTFUL = 0x20, OUTCOME_CLASS = 0x0f };
@@ -70,7 +80,8 @@ static bool take_time(struct str *s, msec from, msec *ret_v)
 
 /* ---- texts: length * 2 and the octets, or where they stand already * 2 + 1 ---- */
 
-/* The text that was put at a place in the records.  False when there is none, or only a reference.  */
+/* The text that was put at a place in the records.  False when there is none, or only a
+ * reference.  */
 static bool text_at(struct str records, uint64_t place, struct str *ret)
 {
 	uint64_t n;
@@ -91,7 +102,8 @@ static void add_text(struct history_block *b, struct str s)
 	s = str_head(s, TEXT_MAX);
 	uint32_t *recent = s.len >= REPEAT_MIN ? &b->recent[str_hash(s, 0) % HISTORY_RECENT] : NULL;
 	struct str before;
-	if (recent && *recent && text_at(records_of(b), *recent - 1, &before) && str_eq(before, s)) {
+	if (recent && *recent && text_at(records_of(b), *recent - 1, &before) &&
+		str_eq(before, s)) {
 		add_number(&b->out, (uint64_t)(*recent - 1) << 1 | 1);
 		return;
 	}
@@ -134,18 +146,21 @@ void history_block_clear(struct history_block *b)
 
 static uint32_t mask_of(const struct history_record *r)
 {
-	return (r->sender.len ? HAS_SENDER : 0u) | (r->client.len ? HAS_CLIENT : 0u) | (r->helo.len ? HAS_HELO : 0u) |
-		(r->account.len ? HAS_ACCOUNT : 0u) | (r->tls.len ? HAS_TLS : 0u) |
-		(r->message_id.len ? HAS_MESSAGE_ID : 0u) | (r->size ? HAS_SIZE : 0u) |
-		(r->recipient_count ? HAS_RECIPIENTS : 0u) | (r->recipient.len ? HAS_RECIPIENT : 0u) |
-		(r->outcome.class != OUTCOME_NONE ? HAS_OUTCOME : 0u) | (r->elapsed ? HAS_ELAPSED : 0u) |
-		(r->due ? HAS_DUE : 0u) | (r->other_id ? HAS_OTHER_ID : 0u);
+	return (r->sender.len ? HAS_SENDER : 0u) | (r->client.len ? HAS_CLIENT : 0u) |
+		(r->helo.len ? HAS_HELO : 0u) | (r->account.len ? HAS_ACCOUNT : 0u) |
+		(r->tls.len ? HAS_TLS : 0u) | (r->message_id.len ? HAS_MESSAGE_ID : 0u) |
+		(r->size ? HAS_SIZE : 0u) | (r->recipient_count ? HAS_RECIPIENTS : 0u) |
+		(r->recipient.len ? HAS_RECIPIENT : 0u) |
+		(r->outcome.class != OUTCOME_NONE ? HAS_OUTCOME : 0u) |
+		(r->elapsed ? HAS_ELAPSED : 0u) | (r->due ? HAS_DUE : 0u) |
+		(r->other_id ? HAS_OTHER_ID : 0u);
 }
 
 static void add_outcome(struct history_block *b, const struct outcome *o)
 {
-	buf_add_u8(&b->out, (uint8_t)((unsigned)o->class | (o->remote ? OUTCOME_REMOTE : 0u) |
-					(o->doubtful ? OUTCOME_DOUBTFUL : 0u)));
+	buf_add_u8(&b->out,
+		(uint8_t)((unsigned)o->class | (o->remote ? OUTCOME_REMOTE : 0u) |
+			(o->doubtful ? OUTCOME_DOUBTFUL : 0u)));
 	add_number(&b->out, o->code);
 	buf_add_u8(&b->out, o->enhanced.class);
 	add_number(&b->out, o->enhanced.subject);
@@ -224,8 +239,8 @@ void history_block_seal(struct history_block *b)
 	ASSERT(b->count > 0);
 	size_t records = b->out.len - HISTORY_BLOCK_HEADER;
 	size_t pad = (HISTORY_BLOCK_ALIGN - records % HISTORY_BLOCK_ALIGN) % HISTORY_BLOCK_ALIGN;
-	/* A buffer's memory grows by doubling: there is room for a few octets, or the block is at its maximum,
-	 * which is aligned.  */
+	/* A buffer's memory grows by doubling: there is room for a few octets, or the block is
+	 * at its maximum, which is aligned.  */
 	char *at = buf_reserve(&b->out, pad);
 	ASSERT(pad == 0 || at);
 	if (pad) memset(at, 0, pad);
@@ -260,11 +275,13 @@ enum history_found history_view_begin(struct str octets, struct history_view *re
 	if (magic != MAGIC) return HISTORY_DAMAGED;
 	if (octets.len < HISTORY_BLOCK_HEADER) return HISTORY_SHORT;
 	struct history_view v = {0};
-	bool whole = take_le32(&s, &records) && take_le32(&s, &crc) && take_le32(&s, &v.count) && take_le64(&s, &wall) &&
-		take_le64(&s, &v.first_id) && take_le64(&s, &v.id_min) && take_le64(&s, &v.id_max);
+	bool whole = take_le32(&s, &records) && take_le32(&s, &crc) && take_le32(&s, &v.count) &&
+		take_le64(&s, &wall) && take_le64(&s, &v.first_id) && take_le64(&s, &v.id_min) &&
+		take_le64(&s, &v.id_max);
 	ASSERT(whole);
 	if (records > HISTORY_BLOCK_MAX - HISTORY_BLOCK_HEADER) return HISTORY_DAMAGED;
-	*ret_len = HISTORY_BLOCK_HEADER + (records + HISTORY_BLOCK_ALIGN - 1u) / HISTORY_BLOCK_ALIGN * HISTORY_BLOCK_ALIGN;
+	*ret_len = HISTORY_BLOCK_HEADER +
+		(records + HISTORY_BLOCK_ALIGN - 1u) / HISTORY_BLOCK_ALIGN * HISTORY_BLOCK_ALIGN;
 	if (octets.len < *ret_len) return HISTORY_SHORT;
 	v.first_wall = (msec)wall;
 	v.records = str_head(s, records);
@@ -279,7 +296,8 @@ bool history_view_check(struct str block)
 	return take_le32(&s, &crc) && crc == checksum(block);
 }
 
-static bool take_texts(struct str *s, const struct history_view *v, struct history_texts *texts, uint32_t count)
+static bool take_texts(
+	struct str *s, const struct history_view *v, struct history_texts *texts, uint32_t count)
 {
 	if (count > s->len) return false; /* each takes an octet at least */
 	if (count > texts->room) {
@@ -293,11 +311,12 @@ static bool take_texts(struct str *s, const struct history_view *v, struct histo
 	return true;
 }
 
-static bool take_recipients(struct str *s, const struct history_view *v, struct history_texts *texts,
-	struct history_record *r)
+static bool take_recipients(struct str *s, const struct history_view *v,
+	struct history_texts *texts, struct history_record *r)
 {
 	uint64_t count;
-	if (!take_number(s, &count) || count > s->len || !take_texts(s, v, texts, (uint32_t)count)) return false;
+	if (!take_number(s, &count) || count > s->len || !take_texts(s, v, texts, (uint32_t)count))
+		return false;
 	r->recipients = texts->list;
 	r->recipient_count = (uint32_t)count;
 	return true;
@@ -318,12 +337,13 @@ static bool take_outcome(struct str *s, const struct history_view *v, struct out
 	o->class = bits & OUTCOME_CLASS;
 	o->remote = bits & OUTCOME_REMOTE;
 	o->doubtful = bits & OUTCOME_DOUBTFUL;
-	return take_short(s, &o->code) && take_u8(s, &o->enhanced.class) && take_short(s, &o->enhanced.subject) &&
-		take_short(s, &o->enhanced.detail) && take_text(s, v, &o->text) && take_text(s, v, &o->host) &&
-		take_text(s, v, &o->tls);
+	return take_short(s, &o->code) && take_u8(s, &o->enhanced.class) &&
+		take_short(s, &o->enhanced.subject) && take_short(s, &o->enhanced.detail) &&
+		take_text(s, v, &o->text) && take_text(s, v, &o->host) && take_text(s, v, &o->tls);
 }
 
-static bool take_envelope(struct str *s, const struct history_view *v, uint64_t mask, struct history_record *r)
+static bool take_envelope(
+	struct str *s, const struct history_view *v, uint64_t mask, struct history_record *r)
 {
 	return (!(mask & HAS_SENDER) || take_text(s, v, &r->sender)) &&
 		(!(mask & HAS_CLIENT) || take_text(s, v, &r->client)) &&
@@ -342,7 +362,8 @@ static bool take_record(struct str s, const struct history_view *v, struct histo
 	uint64_t mask;
 	if (!take_u8(&s, &event) || event < HISTORY_ACCEPTED || event > HISTORY_DONE) return false;
 	r.event = event;
-	if (!take_difference(&s, v->first_id, &r.id) || !take_time(&s, v->first_wall, &r.wall)) return false;
+	if (!take_difference(&s, v->first_id, &r.id) || !take_time(&s, v->first_wall, &r.wall))
+		return false;
 	if (!take_number(&s, &mask) || !take_envelope(&s, v, mask, &r)) return false;
 	if (mask & HAS_RECIPIENTS && !take_recipients(&s, v, texts, &r)) return false;
 	if (mask & HAS_RECIPIENT && !take_text(&s, v, &r.recipient)) return false;
@@ -354,7 +375,8 @@ static bool take_record(struct str s, const struct history_view *v, struct histo
 	return true;
 }
 
-bool history_view_next(struct history_view *v, struct history_texts *texts, struct history_record *ret)
+bool history_view_next(
+	struct history_view *v, struct history_texts *texts, struct history_record *ret)
 {
 	struct str rest = str_skip(v->records, v->at);
 	if (rest.len < LENGTH_OCTETS) return false;

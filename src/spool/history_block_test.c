@@ -3,18 +3,37 @@
 #include "base/rng.h"
 #include "base/test.h"
 
-static const struct str three[] = {{"bob@example.net", 15}, {"carol@example.org", 17}, {"bob@example.net", 15}};
+static const struct str three[] = {
+	{"bob@example.net", 15}, {"carol@example.org", 17}, {"bob@example.net", 15}};
 
-static const struct history_record accepted = {
-	.event = HISTORY_ACCEPTED, .id = 1700000000123ull << 20 | 5, .wall = 1700000000123, .sender = {"alice@example.com", 17},
-	.client = {"192.0.2.1", 9}, .helo = {"client.example.com", 18}, .account = {"alice", 5}, .tls = {"TLSv1.3 X", 9},
-	.message_id = {"<1@example.com>", 15}, .size = 123456, .recipients = three, .recipient_count = 3};
+static const struct history_record accepted = {.event = HISTORY_ACCEPTED,
+	.id = 1700000000123ull << 20 | 5,
+	.wall = 1700000000123,
+	.sender = {"alice@example.com", 17},
+	.client = {"192.0.2.1", 9},
+	.helo = {"client.example.com", 18},
+	.account = {"alice", 5},
+	.tls = {"TLSv1.3 X", 9},
+	.message_id = {"<1@example.com>", 15},
+	.size = 123456,
+	.recipients = three,
+	.recipient_count = 3};
 
-static const struct history_record attempt = {
-	.event = HISTORY_ATTEMPT, .id = 1600000000123ull << 20, .wall = 1700000000100, .recipient = {"bob@example.net", 15},
-	.outcome = {.class = OUTCOME_DEFERRED, .code = 451, .enhanced = {4, 7, 100}, .text = {"greylisted", 10},
-		.host = {"mx.example.net[192.0.2.9]:25", 28}, .tls = {"TLSv1.3 X", 9}, .remote = true, .doubtful = true},
-	.elapsed = 350, .due = 1700000600000, .other_id = 7};
+static const struct history_record attempt = {.event = HISTORY_ATTEMPT,
+	.id = 1600000000123ull << 20,
+	.wall = 1700000000100,
+	.recipient = {"bob@example.net", 15},
+	.outcome = {.class = OUTCOME_DEFERRED,
+		.code = 451,
+		.enhanced = {4, 7, 100},
+		.text = {"greylisted", 10},
+		.host = {"mx.example.net[192.0.2.9]:25", 28},
+		.tls = {"TLSv1.3 X", 9},
+		.remote = true,
+		.doubtful = true},
+	.elapsed = 350,
+	.due = 1700000600000,
+	.other_id = 7};
 
 static void assert_same_text(struct str a, struct str b)
 {
@@ -35,11 +54,13 @@ static void assert_same(const struct history_record *a, const struct history_rec
 	assert_same_text(a->message_id, b->message_id);
 	assert_int_equal(a->size, b->size);
 	assert_int_equal(a->recipient_count, b->recipient_count);
-	for (uint32_t i = 0; i < a->recipient_count; i++) assert_same_text(a->recipients[i], b->recipients[i]);
+	for (uint32_t i = 0; i < a->recipient_count; i++)
+		assert_same_text(a->recipients[i], b->recipients[i]);
 	assert_same_text(a->recipient, b->recipient);
 	assert_int_equal(a->outcome.class, b->outcome.class);
 	assert_int_equal(a->outcome.code, b->outcome.code);
-	assert_memory_equal(&a->outcome.enhanced, &b->outcome.enhanced, sizeof(a->outcome.enhanced));
+	assert_memory_equal(
+		&a->outcome.enhanced, &b->outcome.enhanced, sizeof(a->outcome.enhanced));
 	assert_same_text(a->outcome.text, b->outcome.text);
 	assert_same_text(a->outcome.host, b->outcome.host);
 	assert_same_text(a->outcome.tls, b->outcome.tls);
@@ -57,8 +78,13 @@ static void test_what_was_written_is_read(void **state)
 	struct history_view v;
 	struct history_texts texts = {0};
 	struct history_record r, bare = {.event = HISTORY_DONE, .id = 1, .wall = 0};
-	struct history_record extremes = {.event = HISTORY_HELD, .id = UINT64_MAX, .wall = INT64_MAX, .size = UINT64_MAX,
-		.elapsed = -1, .due = INT64_MIN, .other_id = UINT64_MAX};
+	struct history_record extremes = {.event = HISTORY_HELD,
+		.id = UINT64_MAX,
+		.wall = INT64_MAX,
+		.size = UINT64_MAX,
+		.elapsed = -1,
+		.due = INT64_MIN,
+		.other_id = UINT64_MAX};
 	size_t len;
 	history_block_init(&b);
 	const struct history_record *all[] = {&accepted, &attempt, &bare, &extremes, &accepted};
@@ -107,7 +133,7 @@ static void test_long_texts_and_large_records(void **state)
 	struct history_record r = accepted;
 	size_t len;
 	struct str *recipients = calloc(MANY, sizeof(*recipients));
-	char (*names)[256] = calloc(MANY, sizeof(*names));
+	char(*names)[256] = calloc(MANY, sizeof(*names));
 	for (int i = 0; i < MANY; i++) {
 		int n = snprintf(names[i], sizeof(names[i]), "%0240d@example.net", i);
 		recipients[i] = str_of(names[i], (size_t)n);
@@ -124,7 +150,8 @@ static void test_long_texts_and_large_records(void **state)
 	assert_int_equal(history_block_size(&b), len);
 	char text[5000];
 	memset(text, 'x', sizeof(text));
-	struct history_record cut = {.event = HISTORY_ACCEPTED, .id = 2, .helo = str_of(text, sizeof(text))};
+	struct history_record cut = {
+		.event = HISTORY_ACCEPTED, .id = 2, .helo = str_of(text, sizeof(text))};
 	assert_true(history_block_add(&b, &cut));
 	history_block_seal(&b);
 	assert_int_equal(history_view_begin(buf_str(&b.out), &v, &len), HISTORY_WHOLE);
@@ -139,7 +166,8 @@ static void test_long_texts_and_large_records(void **state)
 	history_block_release(&b);
 }
 
-/* Every cut is short, every changed octet is noticed, and reading what is wrong stays inside of it.  */
+/* Every cut is short, every changed octet is noticed, and reading what is wrong stays inside of
+ * it.  */
 static void test_damage(void **state)
 {
 	(void)state;
@@ -165,10 +193,13 @@ static void test_damage(void **state)
 		for (int bit = 0; bit < 8; bit++) {
 			memcpy(copy, b.out.ptr, whole);
 			copy[i] = (char)(copy[i] ^ 1 << bit);
-			enum history_found found = history_view_begin(str_of(copy, whole), &v, &len);
-			assert_true(found != HISTORY_WHOLE || !history_view_check(str_of(copy, len)));
+			enum history_found found =
+				history_view_begin(str_of(copy, whole), &v, &len);
+			assert_true(
+				found != HISTORY_WHOLE || !history_view_check(str_of(copy, len)));
 			/* Even unchecked it can be read.  */
-			if (found == HISTORY_WHOLE) while (history_view_next(&v, &texts, &r)) continue;
+			if (found == HISTORY_WHOLE)
+				while (history_view_next(&v, &texts, &r)) continue;
 		}
 	}
 	free(copy);
@@ -186,7 +217,9 @@ static void test_garbage(void **state)
 	for (int round = 0; round < 20000; round++) {
 		size_t len = rng_below(&rng, 200);
 		char *octets = malloc(len ? len : 1);
-		for (size_t i = 0; i < len; i++) octets[i] = (char)(rng_below(&rng, 3) ? rng_below(&rng, 20) : rng_below(&rng, 256));
+		for (size_t i = 0; i < len; i++)
+			octets[i] = (char)(rng_below(&rng, 3) ? rng_below(&rng, 20)
+							      : rng_below(&rng, 256));
 		struct history_view v = {.records = str_of(octets, len)};
 		while (history_view_next(&v, &texts, &r)) continue;
 		free(octets);

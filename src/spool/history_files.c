@@ -3,7 +3,7 @@
 #include <errno.h>
 
 enum {
-	PARTS = 16,               /* of `size_max` and `keep`: one file */
+	PARTS = 16, /* of `size_max` and `keep`: one file */
 	FILE_LEAST = 64 << 10,
 	VERSION = 1,
 };
@@ -73,7 +73,8 @@ bool history_file_full(struct history *h, msec wall)
 	return f->size >= file_size_max(h) || wall - f->created >= h->keep / PARTS;
 }
 
-/* The oldest are deleted until the rest is within its limits; the one that is appended to stays.  */
+/* The oldest are deleted until the rest is within its limits; the one that is appended to
+ * stays.  */
 void history_choose_deletions(struct history *h, struct history_job *job, msec wall)
 {
 	uint64_t total = history_block_size(&job->block);
@@ -127,7 +128,8 @@ static bool read_file_header(struct history *h, const struct io_file *f, msec *r
 	struct str s = str_of(octets, sizeof(octets));
 	if (!str_starts(s, file_magic)) return false;
 	s = str_skip(s, file_magic.len);
-	if (!take_le32(&s, &version) || !take_le32(&s, &reserved) || !take_le64(&s, &created)) return false;
+	if (!take_le32(&s, &version) || !take_le32(&s, &reserved) || !take_le64(&s, &created))
+		return false;
 	*ret_created = (msec)created;
 	return version == VERSION;
 }
@@ -137,11 +139,14 @@ static void look_at_file(struct history *h, struct history_file *file)
 	struct buf path;
 	buf_init(&path, 4096);
 	history_path(&path, h->directory, file->number);
-	if (!buf_ok(&path) || io_path_stat(h->io, path.ptr, &file->last, &file->size) != 0) file->size = 0;
+	if (!buf_ok(&path) || io_path_stat(h->io, path.ptr, &file->last, &file->size) != 0)
+		file->size = 0;
 	buf_release(&path);
 	file->created = file->last;
-	/* Blocks begin at multiples of eight; what a crash left behind the last whole one is stepped over.  */
-	file->size = (file->size + HISTORY_BLOCK_ALIGN - 1) / HISTORY_BLOCK_ALIGN * HISTORY_BLOCK_ALIGN;
+	/* Blocks begin at multiples of eight; what a crash left behind the last whole one is
+	 * stepped over.  */
+	file->size =
+		(file->size + HISTORY_BLOCK_ALIGN - 1) / HISTORY_BLOCK_ALIGN * HISTORY_BLOCK_ALIGN;
 }
 
 /* Go on with the newest file, if it can be.  */
@@ -163,4 +168,3 @@ int history_files_find(struct history *h)
 	if (h->keep > 0) resume(h);
 	return 0;
 }
-

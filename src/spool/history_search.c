@@ -6,11 +6,11 @@ enum {
 	READ_STEP = 1 << 20,
 	WINDOW_MAX = READ_STEP + HISTORY_BLOCK_MAX,
 	MESSAGES_MAX = 1 << 20,
-	IDS_ROOM = 1 << 16,       /* kept at least before they are thinned out */
+	IDS_ROOM = 1 << 16, /* kept at least before they are thinned out */
 };
 
 struct range {
-	uint64_t min, max;        /* of the ids in it; min > max: nothing */
+	uint64_t min, max; /* of the ids in it; min > max: nothing */
 };
 
 /* A walk over all blocks, oldest first.  The last part is what is in no file yet.  */
@@ -20,7 +20,7 @@ struct walk {
 	struct range *parts;
 	uint32_t part;
 	struct history_texts texts;
-	uint64_t *ids;            /* of the messages that match; sorted, newest first, after thin_out */
+	uint64_t *ids; /* of the messages that match; sorted, newest first, after thin_out */
 	uint32_t id_count, id_room;
 };
 
@@ -37,8 +37,9 @@ void history_path(struct buf *out, const char *directory, uint64_t number)
 
 /* ---- blocks ---- */
 
-/* Visit the blocks at the front of octets.  Damage is stepped over, to the next place where a block can begin.  Returns the
- * octets used, and in *ret_need how many the next block wants to have; `last`: there will be no more.  */
+/* Visit the blocks at the front of octets.  Damage is stepped over, to the next place where a
+ * block can begin.  Returns the octets used, and in *ret_need how many the next block wants to
+ * have; `last`: there will be no more.  */
 static size_t walk_octets(struct walk *w, struct str octets, bool last, size_t *ret_need)
 {
 	size_t at = 0;
@@ -105,7 +106,8 @@ static void walk_all(struct walk *w, void (*block)(struct walk *, struct history
 	size_t need;
 	w->block = block;
 	for (w->part = 0; w->part < q->file_count; w->part++)
-		if (range_has(w, w->parts[w->part].min, w->parts[w->part].max)) walk_file(w, &q->files[w->part]);
+		if (range_has(w, w->parts[w->part].min, w->parts[w->part].max))
+			walk_file(w, &q->files[w->part]);
 	walk_octets(w, buf_str(&q->tail), true, &need);
 }
 
@@ -131,7 +133,8 @@ static void thin_out(struct walk *w)
 static void add_id(struct walk *w, uint64_t id)
 {
 	if (w->id_count && w->ids[w->id_count - 1] == id) return;
-	if (w->id_count == w->id_room && w->id_room >= IDS_ROOM && w->id_room >= 2 * w->query->max) thin_out(w);
+	if (w->id_count == w->id_room && w->id_room >= IDS_ROOM && w->id_room >= 2 * w->query->max)
+		thin_out(w);
 	if (w->id_count == w->id_room) {
 		uint32_t room = w->id_room ? w->id_room * 2 : 64;
 		uint64_t *more = realloc(w->ids, room * sizeof(*more));
@@ -147,12 +150,14 @@ static void add_id(struct walk *w, uint64_t id)
 
 static struct str without_brackets(struct str s)
 {
-	if (s.len >= 2 && s.ptr[0] == '<' && s.ptr[s.len - 1] == '>') return str_of(s.ptr + 1, s.len - 2);
+	if (s.len >= 2 && s.ptr[0] == '<' && s.ptr[s.len - 1] == '>')
+		return str_of(s.ptr + 1, s.len - 2);
 	return s;
 }
 
-/* Whether what is sought occurs at all, whatever it means there: one look at each '@' spares reading the records.
- * Texts that repeat in a block are references, but the first is written out.  */
+/* Whether what is sought occurs at all, whatever it means there: one look at each '@' spares
+ * reading the records. Texts that repeat in a block are references, but the first is written
+ * out.  */
 static bool may_contain(struct str records, struct str what)
 {
 	size_t before = str_find(what, '@');
@@ -161,7 +166,8 @@ static bool may_contain(struct str records, struct str what)
 	size_t behind = what.len - before - 1;
 	char next = behind ? ascii_lower(what.ptr[before + 1]) : 0;
 	for (const char *at; (at = memchr(from, '@', (size_t)(end - from))); from = at + 1) {
-		if ((size_t)(at - records.ptr) < before || (size_t)(end - at - 1) < behind) continue;
+		if ((size_t)(at - records.ptr) < before || (size_t)(end - at - 1) < behind)
+			continue;
 		if (behind && ascii_lower(at[1]) != next) continue;
 		if (str_ieq(str_of(at - before, what.len), what)) return true;
 	}
@@ -202,8 +208,10 @@ static uint32_t find_id(const struct walk *w, uint64_t max)
 	uint32_t low = 0, high = w->id_count;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		if (w->ids[middle] > max) low = middle + 1;
-		else high = middle;
+		if (w->ids[middle] > max)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return low;
 }
@@ -216,15 +224,17 @@ static bool range_has(const struct walk *w, uint64_t min, uint64_t max)
 	return i < w->id_count && w->ids[i] >= min;
 }
 
-static bool copy_record(struct arena *arena, const struct history_record *from, struct history_record *ret)
+static bool copy_record(
+	struct arena *arena, const struct history_record *from, struct history_record *ret)
 {
 	struct history_record to = *from;
-	struct str *texts[] = {&to.sender, &to.client, &to.helo, &to.account, &to.tls, &to.message_id, &to.recipient,
-		&to.outcome.text, &to.outcome.host, &to.outcome.tls};
+	struct str *texts[] = {&to.sender, &to.client, &to.helo, &to.account, &to.tls,
+		&to.message_id, &to.recipient, &to.outcome.text, &to.outcome.host, &to.outcome.tls};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i]->len && !arena_copy(arena, *texts[i], texts[i])) return false;
 	if (to.recipient_count) {
-		struct str *recipients = arena_alloc(arena, to.recipient_count * sizeof(*recipients));
+		struct str *recipients =
+			arena_alloc(arena, to.recipient_count * sizeof(*recipients));
 		if (!recipients) return false;
 		for (uint32_t i = 0; i < to.recipient_count; i++)
 			if (!arena_copy(arena, from->recipients[i], &recipients[i])) return false;
@@ -255,7 +265,8 @@ static void collect_block(struct walk *w, struct history_view *v)
 	struct history_record r;
 	if (!range_has(w, v->id_min, v->id_max)) return;
 	while (history_view_next(v, &w->texts, &r))
-		if (range_has(w, r.id, r.id) && !add_hit(w->query, &r)) note_error(w->query, -ENOMEM);
+		if (range_has(w, r.id, r.id) && !add_hit(w->query, &r))
+			note_error(w->query, -ENOMEM);
 }
 
 static int hit_order(const void *a, const void *b)
@@ -273,10 +284,12 @@ static void run(struct walk *w)
 	struct str what = buf_str(&q->what);
 	uint64_t id;
 	if (spool_id_parse(what, &id)) {
-		for (uint32_t i = 0; i <= q->file_count; i++) w->parts[i] = (struct range){0, UINT64_MAX};
+		for (uint32_t i = 0; i <= q->file_count; i++)
+			w->parts[i] = (struct range){0, UINT64_MAX};
 		add_id(w, id);
 	} else {
-		for (uint32_t i = 0; i <= q->file_count; i++) w->parts[i] = (struct range){UINT64_MAX, 0};
+		for (uint32_t i = 0; i <= q->file_count; i++)
+			w->parts[i] = (struct range){UINT64_MAX, 0};
 		walk_all(w, match_block);
 		thin_out(w);
 	}

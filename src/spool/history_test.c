@@ -26,9 +26,11 @@ static void remember(struct history_search *search, const struct history_record 
 	char id[SPOOL_ID_LEN + 1];
 	t->found_count++;
 	buf_printf(&t->found, "[%d " STR_FMT, r->event, STR_ARG(spool_id_text(r->id, id)));
-	if (r->event == HISTORY_ACCEPTED) buf_printf(&t->found, " from " STR_FMT, STR_ARG(r->sender));
+	if (r->event == HISTORY_ACCEPTED)
+		buf_printf(&t->found, " from " STR_FMT, STR_ARG(r->sender));
 	if (r->event == HISTORY_ATTEMPT)
-		buf_printf(&t->found, " " STR_FMT ": " STR_FMT, STR_ARG(r->recipient), STR_ARG(r->outcome.text));
+		buf_printf(&t->found, " " STR_FMT ": " STR_FMT, STR_ARG(r->recipient),
+			STR_ARG(r->outcome.text));
 	buf_add_c(&t->found, ']');
 }
 
@@ -100,18 +102,35 @@ static const char *id_text(uint64_t n)
 static void live(struct town *t, uint64_t n, const char *sender, const char *recipient)
 {
 	char message_id[64];
-	snprintf(message_id, sizeof(message_id), "<%llu.xyz@client.example>", (unsigned long long)n);
+	snprintf(
+		message_id, sizeof(message_id), "<%llu.xyz@client.example>", (unsigned long long)n);
 	struct str to = str_from_c(recipient);
-	struct history_record r = {.event = HISTORY_ACCEPTED, .id = id_of(n), .wall = 1700000000000 + (msec)n,
-		.sender = str_from_c(sender), .client = STR("192.0.2.1"), .helo = STR("client.example.com"),
-		.message_id = str_from_c(message_id), .size = 4096, .recipients = &to, .recipient_count = 1};
+	struct history_record r = {.event = HISTORY_ACCEPTED,
+		.id = id_of(n),
+		.wall = 1700000000000 + (msec)n,
+		.sender = str_from_c(sender),
+		.client = STR("192.0.2.1"),
+		.helo = STR("client.example.com"),
+		.message_id = str_from_c(message_id),
+		.size = 4096,
+		.recipients = &to,
+		.recipient_count = 1};
 	history_add(t->history, &r);
-	r = (struct history_record){.event = HISTORY_ATTEMPT, .id = id_of(n), .wall = 1700000000100 + (msec)n,
-		.recipient = to, .elapsed = 12, .outcome = {.class = OUTCOME_DELIVERED, .code = 250, .enhanced = {2, 0, 0},
-		.text = STR("2.0.0 Ok: queued as 4F2Xyz1abcz"), .host = STR("mx1.example.net[192.0.2.25]:25"),
-		.tls = STR("TLSv1.3 TLS_AES_256_GCM_SHA384"), .remote = true}};
+	r = (struct history_record){.event = HISTORY_ATTEMPT,
+		.id = id_of(n),
+		.wall = 1700000000100 + (msec)n,
+		.recipient = to,
+		.elapsed = 12,
+		.outcome = {.class = OUTCOME_DELIVERED,
+			.code = 250,
+			.enhanced = {2, 0, 0},
+			.text = STR("2.0.0 Ok: queued as 4F2Xyz1abcz"),
+			.host = STR("mx1.example.net[192.0.2.25]:25"),
+			.tls = STR("TLSv1.3 TLS_AES_256_GCM_SHA384"),
+			.remote = true}};
 	history_add(t->history, &r);
-	r = (struct history_record){.event = HISTORY_DONE, .id = id_of(n), .wall = 1700000000100 + (msec)n};
+	r = (struct history_record){
+		.event = HISTORY_DONE, .id = id_of(n), .wall = 1700000000100 + (msec)n};
 	history_add(t->history, &r);
 }
 
@@ -131,10 +150,7 @@ static const char *search_max(struct town *t, const char *what, uint32_t max)
 
 #define search(t, what) search_max(t, what, 100)
 
-static void wait_until_written(struct town *t)
-{
-	test_run_ms(&t->loop, 1200);
-}
+static void wait_until_written(struct town *t) { test_run_ms(&t->loop, 1200); }
 
 static uint32_t count_files(struct town *t, uint64_t *ret_octets)
 {
@@ -157,7 +173,8 @@ static uint32_t count_files(struct town *t, uint64_t *ret_octets)
 static const char *life_of_2(void)
 {
 	static char text[512];
-	snprintf(text, sizeof(text), "[1 %s from bob@example.com][2 %s dave@sub.example.net: 2.0.0 Ok: queued as 4F2Xyz1abcz][9 %s]",
+	snprintf(text, sizeof(text),
+		"[1 %s from bob@example.com][2 %s dave@sub.example.net: 2.0.0 Ok: queued as 4F2Xyz1abcz][9 %s]",
 		id_text(2), id_text(2), id_text(2));
 	return text;
 }
@@ -240,17 +257,29 @@ static void test_everywhere_at_once(void **state)
 	struct town *t = *state;
 	open_history(t, DAYS(7), 1 << 30);
 	struct str to = STR("carol@example.net");
-	history_add(t->history, &(struct history_record){.event = HISTORY_ACCEPTED, .id = id_of(1), .sender = STR("alice@example.com"),
-		.recipients = &to, .recipient_count = 1});
+	history_add(t->history,
+		&(struct history_record){.event = HISTORY_ACCEPTED,
+			.id = id_of(1),
+			.sender = STR("alice@example.com"),
+			.recipients = &to,
+			.recipient_count = 1});
 	wait_until_written(t);
-	history_add(t->history, &(struct history_record){.event = HISTORY_ATTEMPT, .id = id_of(1), .recipient = to,
-		.outcome = {.class = OUTCOME_DEFERRED, .text = STR("first")}});
-	for (uint64_t n = 1000; n < 2000; n++) live(t, n, "x@y.example", "z@y.example"); /* starts a write */
-	history_add(t->history, &(struct history_record){.event = HISTORY_ATTEMPT, .id = id_of(1), .recipient = to,
-		.outcome = {.class = OUTCOME_DELIVERED, .text = STR("second")}});
+	history_add(t->history,
+		&(struct history_record){.event = HISTORY_ATTEMPT,
+			.id = id_of(1),
+			.recipient = to,
+			.outcome = {.class = OUTCOME_DEFERRED, .text = STR("first")}});
+	for (uint64_t n = 1000; n < 2000; n++)
+		live(t, n, "x@y.example", "z@y.example"); /* starts a write */
+	history_add(t->history,
+		&(struct history_record){.event = HISTORY_ATTEMPT,
+			.id = id_of(1),
+			.recipient = to,
+			.outcome = {.class = OUTCOME_DELIVERED, .text = STR("second")}});
 	const char *got = search(t, "alice@example.com");
 	char wanted[512];
-	snprintf(wanted, sizeof(wanted), "[1 %s from alice@example.com][2 %s carol@example.net: first][2 %s carol@example.net: second]",
+	snprintf(wanted, sizeof(wanted),
+		"[1 %s from alice@example.com][2 %s carol@example.net: first][2 %s carol@example.net: second]",
 		id_text(1), id_text(1), id_text(1));
 	assert_string_equal(got, wanted);
 	search_max(t, "@y.example", 10000);
@@ -449,7 +478,8 @@ static void test_ending_early(void **state)
 {
 	struct town *t = *state;
 	open_history(t, DAYS(7), 1 << 30);
-	for (uint64_t n = 0; n < 1000; n++) live(t, n, "alice@example.com", "bob@example.net"); /* a write is under way */
+	for (uint64_t n = 0; n < 1000; n++)
+		live(t, n, "alice@example.com", "bob@example.net"); /* a write is under way */
 	struct history_search *search = calloc(1, sizeof(*search));
 	*search = (struct history_search){.found = remember, .done = end, .max = 10};
 	history_search_cancel(search);
@@ -476,7 +506,8 @@ static int64_t search_ms(struct town *t, const char *what)
 	return (io_now_us(t->loop.io) - begin) / 1000;
 }
 
-/* A million messages: octets for each, and the time to find one.  HISTORY_MESSAGES in the environment asks for others.  */
+/* A million messages: octets for each, and the time to find one.  HISTORY_MESSAGES in the
+ * environment asks for others.  */
 static void test_a_million(void **state)
 {
 	struct town *t = *state;
@@ -486,8 +517,10 @@ static void test_a_million(void **state)
 	int64_t begin = io_now_us(t->loop.io);
 	for (uint64_t n = 0; n < messages; n++) {
 		char sender[64], recipient[64];
-		snprintf(sender, sizeof(sender), "sender-%llu@example.com", (unsigned long long)n * 7919 % 100003);
-		snprintf(recipient, sizeof(recipient), "recipient-%llu@example.net", (unsigned long long)n);
+		snprintf(sender, sizeof(sender), "sender-%llu@example.com",
+			(unsigned long long)n * 7919 % 100003);
+		snprintf(recipient, sizeof(recipient), "recipient-%llu@example.net",
+			(unsigned long long)n);
 		live(t, n, sender, recipient);
 		if (n % 1000 == 0) test_run_ms(&t->loop, 1);
 	}
@@ -495,13 +528,16 @@ static void test_a_million(void **state)
 	wait_until_written(t);
 	count_files(t, &octets);
 	print_message("%llu messages: %llu octets and %lld ns each\n", (unsigned long long)messages,
-		(unsigned long long)(octets / messages), (long long)(us * 1000 / (int64_t)messages));
+		(unsigned long long)(octets / messages),
+		(long long)(us * 1000 / (int64_t)messages));
 	assert_true(octets / messages < 300);
 	char what[64];
-	snprintf(what, sizeof(what), "recipient-%llu@example.net", (unsigned long long)messages / 2);
+	snprintf(
+		what, sizeof(what), "recipient-%llu@example.net", (unsigned long long)messages / 2);
 	print_message("found by recipient in %lld ms", (long long)search_ms(t, what));
 	assert_int_equal(t->found_count, 3);
-	print_message(", by Message-ID in %lld ms", (long long)search_ms(t, "<77.xyz@client.example>"));
+	print_message(
+		", by Message-ID in %lld ms", (long long)search_ms(t, "<77.xyz@client.example>"));
 	assert_int_equal(t->found_count, 3);
 	print_message(", by id in %lld ms", (long long)search_ms(t, id_text(messages / 3)));
 	assert_int_equal(t->found_count, 3);

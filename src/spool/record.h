@@ -55,6 +55,7 @@ struct disk_record {
 struct disk_batch {
 	uint32_t octets;   /* of the whole batch, a multiple of RECORD_BLOCK */
 	uint32_t records;  /* this one not counted */
+	uint64_t synced;   /* what lies before this place in the file was synced when the batch was written */
 };
 
 struct disk_segment { /* payload of SEGMENTS: an array of these */
@@ -117,7 +118,7 @@ struct disk_freed {
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are written as they are");
 _Static_assert(sizeof(struct disk_header) == 48, "on disk");
 _Static_assert(sizeof(struct disk_record) == 24, "on disk");
-_Static_assert(sizeof(struct disk_batch) == 8, "on disk");
+_Static_assert(sizeof(struct disk_batch) == 16, "on disk");
 _Static_assert(sizeof(struct disk_segment) == 32, "on disk");
 _Static_assert(sizeof(struct disk_place) == 16, "on disk");
 _Static_assert(sizeof(struct disk_accept) == 32, "on disk");

@@ -3,10 +3,11 @@
  *      evidence                                       what is done
  *   a  header whole, index whole                      the index is used, nothing else is read
  *   b  header whole, no index                         scanned: it was being written
- *   c  b, and its last batch is not whole             what passes is used: a torn tail, none of it was acknowledged
- *   d  b, and what does not pass has batches behind   what passes is used; each loss is told with its place
+ *   c  b, what does not pass had not been synced      what passes is used: a torn tail, nobody was told of it
+ *   d  b, what does not pass had been synced          what passes is used; each loss is told with its place
  *   e  header whole, index spoilt                     scanned as b
- *   f  header spoilt, first batch says who it is      as b
+ *   f  header spoilt, first record or trailer says     as b, unless it ends with an index
+ *      who it is
  *   g  header spoilt, the list of segments does       as b
  *   h  header spoilt, and nobody knows it             free if there is a list; else left alone, told
  *   i  blank, of full size                            free
@@ -62,11 +63,17 @@ static bool is_zero(const struct disk_header *h)
 	return memcmp(h, &zero, sizeof(zero)) == 0;
 }
 
+/* Where the header is spoilt: by the first record, or by the trailer, which the first batch was synced with.  */
 static void identify(struct spool *s, struct evidence *e)
 {
-	struct disk_segment self;
-	if (!scan_identify(s->io, &e->file, e->number, &self)) return;
-	e->identified = true;
+	struct disk_segment self = {0};
+	struct disk_trailer t;
+	e->identified = scan_identify(s->io, &e->file, e->number, &self);
+	enum summary_found found = trailer_read(s->io, &e->file, e->file_size, 0, &t);
+	if ((found == SUMMARY_OPEN || found == SUMMARY_WHOLE) && t.number == e->number && t.generation > self.generation) {
+		self = (struct disk_segment){.generation = t.generation, .salt = t.salt};
+		e->identified = true;
+	}
 	e->generation = self.generation;
 	e->salt = self.salt;
 }
@@ -156,12 +163,13 @@ static int load_by_scan(struct recovery *r, struct evidence *e)
 	uint64_t limit = e->file_size < e->size ? e->file_size : e->size;
 	if (e->limit && e->limit < limit) limit = e->limit;
 	struct scan scan = {.io = r->spool->io, .file = &e->file, .number = e->number, .generation = e->generation,
-		.salt = e->salt, .limit = limit, .damaged = damage_found, .context = &context, .summary = &e->summary};
+		.salt = e->salt, .limit = limit, .synced = e->limit, .damaged = damage_found, .context = &context, .summary = &e->summary};
 	summary_release(&e->summary);
 	summary_init(&e->summary, r->spool->seed);
 	int error = scan_segment(&scan);
 	e->scanned = true;
 	e->end = scan.end;
+	e->synced = scan.synced;
 	e->lost = scan.lost;
 	e->torn = scan.torn;
 	e->unknown = scan.unknown;

@@ -21,6 +21,7 @@ struct evidence {       /* of one file */
 	uint64_t size;
 	uint64_t limit;       /* from the list of segments: what lies behind is void; 0: not known */
 	uint64_t end;
+	uint64_t synced;      /* scanned: what lies behind may have been on its way */
 	uint32_t lost;
 	bool torn;
 	bool unknown;

@@ -121,15 +121,17 @@ static bool chunk_is_there(const struct restore *r, const struct disk_place *pla
 	return true;
 }
 
-/* Told at the end: it may have been moved, or have ended.  */
-static void check_chunks(struct restore *r, struct spool_message *m, const struct summary_entry *x)
+static bool misses_chunk(const struct restore *r, const struct summary_entry *x)
 {
-	for (uint32_t i = 0; i < x->accept.chunks; i++) {
-		if (chunk_is_there(r, &x->chunks[i].place)) continue;
-		m->flags |= SPOOL_MESSAGE_DAMAGED;
-		r->damaged = true;
-		return;
-	}
+	for (uint32_t i = 0; i < x->accept.chunks; i++)
+		if (!chunk_is_there(r, &x->chunks[i].place)) return true;
+	return false;
+}
+
+/* The accept record came to the disk before its chunks, and the server ended before they did.  */
+static bool was_on_its_way(const struct evidence *e, const struct summary_entry *x)
+{
+	return e->scanned && (uint64_t)x->head.offset * RECORD_ALIGN >= e->synced;
 }
 
 static bool fill_recipients(struct restore *r, struct spool_message *m, const struct summary_entry *x,
@@ -173,6 +175,11 @@ static bool restore_accept(struct restore *r, struct evidence *e, const struct s
 	struct segment_domains *domains)
 {
 	struct spool *s = r->spool;
+	bool damaged = x->accept.chunks > 0 && misses_chunk(r, x);
+	if (damaged && was_on_its_way(e, x)) {
+		e->torn = true;
+		return true;
+	}
 	slot older = spool_find(&s->index, x->head.id);
 	if (older) supersede(r, older);
 	slot message = slots_take(&s->index, x->head.count);
@@ -188,7 +195,10 @@ static bool restore_accept(struct restore *r, struct evidence *e, const struct s
 	m->tag = x->accept.tag;
 	message_hold(s, m);
 	slots_publish(&s->index, message, x->head.id, RECIPIENT_DUE);
-	if (x->accept.chunks > 0) check_chunks(r, m, x);
+	if (damaged) {
+		m->flags |= SPOOL_MESSAGE_DAMAGED; /* told at the end: it may have been moved, or have ended */
+		r->damaged = true;
+	}
 	if (m->open == 0) remove_message(s, message);
 	return true;
 }

@@ -4,7 +4,10 @@
  *   batch whole                          take its records
  *   a record in it does not pass         look on at multiples of 8 to the end of the batch: one loss
  *   no batch where one should begin      the next at a multiple of 4096; what is whole between them is taken
- *   nothing behind                       the end; torn, when there is a trace of this life in what follows  */
+ *   nothing behind                       the end
+ *
+ * What does not pass is a loss where it had been synced, as the last batch says that is whole; else it is torn: it was on
+ * its way when the server ended.  */
 #include "spool/scan.h"
 
 #include "spool/index.h"
@@ -129,7 +132,7 @@ static bool put(struct scan *scan, const struct disk_record *r, struct str paylo
 	struct summary *to = scan->summary;
 	if (r->version != RECORD_VERSION) return put_unknown(scan, r, at);
 	switch (r->type) {
-	case RECORD_BATCH: if (r->id > to->last_id) to->last_id = r->id; return true;
+	case RECORD_BATCH: return true;
 	case RECORD_CHUNK: return put_chunk(to, r, at);
 	case RECORD_STATE: return put_state(to, r, payload, at);
 	case RECORD_SEGMENTS: return put_fixed(to, r, payload, at, sizeof(struct disk_segment));
@@ -149,6 +152,10 @@ static bool put(struct scan *scan, const struct disk_record *r, struct str paylo
 
 static void lose(struct scan *scan, uint64_t at, const char *what)
 {
+	if (at >= scan->synced) {
+		scan->torn = true;
+		return;
+	}
 	scan->lost++;
 	if (scan->damaged) scan->damaged(scan, at, what);
 }
@@ -160,17 +167,15 @@ static bool read_at(const struct place *p, uint64_t at, uint64_t until, struct d
 	return record_read(octets, p->scan->salt, r, payload, size);
 }
 
-static bool batch_at(const struct place *p, uint64_t at, uint64_t *ret_end)
+static bool batch_at(const struct place *p, uint64_t at, struct disk_batch *ret)
 {
 	struct disk_record r;
 	struct str payload;
 	size_t size;
-	struct disk_batch batch;
 	if (!read_at(p, at, p->len, &r, &payload, &size) || r.type != RECORD_BATCH) return false;
-	if (r.version != RECORD_VERSION || !take_octets(&payload, &batch, sizeof(batch))) return false;
-	if (batch.octets < RECORD_BLOCK || batch.octets % RECORD_BLOCK) return false;
-	*ret_end = batch.octets < p->len - at ? at + batch.octets : p->len;
-	return true;
+	if (r.version != RECORD_VERSION || !take_octets(&payload, ret, sizeof(*ret))) return false;
+	if (r.id > p->scan->summary->last_id) p->scan->summary->last_id = r.id;
+	return ret->octets >= RECORD_BLOCK && ret->octets % RECORD_BLOCK == 0;
 }
 
 /* Take the records that pass in [at, until); returns behind the last of them, 0 when there is none.  */
@@ -183,8 +188,10 @@ static uint64_t salvage(const struct place *p, uint64_t at, uint64_t until, uint
 	*ret_count = 0;
 	while (at < until && *ret_count < most) {
 		if (read_at(p, at, until, &r, &payload, &size)) {
-			if (r.type == RECORD_BATCH || put(p->scan, &r, payload, at)) ++*ret_count;
-			else lose(p->scan, at, "a record that makes no sense");
+			if (put(p->scan, &r, payload, at))
+				++*ret_count;
+			else
+				lose(p->scan, at, "a record that makes no sense");
 			at += size;
 			end = at;
 			continue;
@@ -196,13 +203,23 @@ static uint64_t salvage(const struct place *p, uint64_t at, uint64_t until, uint
 
 static bool find_batch(const struct place *p, uint64_t at, uint64_t *ret_at)
 {
-	uint64_t end;
+	struct disk_batch batch;
 	for (; at < p->len; at += RECORD_BLOCK) {
-		if (!record_marked(str_of(p->octets + at, p->len - at), p->scan->salt) || !batch_at(p, at, &end)) continue;
+		if (!record_marked(str_of(p->octets + at, p->len - at), p->scan->salt) || !batch_at(p, at, &batch)) continue;
 		*ret_at = at;
 		return true;
 	}
 	return false;
+}
+
+static void find_synced(const struct place *p)
+{
+	struct disk_batch batch;
+	for (uint64_t at = p->len & ~(uint64_t)(RECORD_BLOCK - 1); at >= RECORD_BLOCK; at -= RECORD_BLOCK) {
+		if (at >= p->len || !batch_at(p, at, &batch)) continue;
+		if (batch.synced > p->scan->synced) p->scan->synced = batch.synced;
+		return;
+	}
 }
 
 static bool has_trace(const struct place *p, uint64_t at, uint64_t until)
@@ -212,49 +229,35 @@ static bool has_trace(const struct place *p, uint64_t at, uint64_t until)
 	return false;
 }
 
-static void take_batch(const struct place *p, uint64_t at, uint64_t end)
+static uint64_t take_batch(const struct place *p, uint64_t at, const struct disk_batch *batch)
 {
-	struct scan *scan = p->scan;
-	struct disk_record r;
-	struct str payload;
-	struct disk_batch batch;
-	size_t size;
+	uint64_t end = batch->octets < p->len - at ? at + batch->octets : p->len;
 	uint32_t found;
-	if (!read_at(p, at, p->len, &r, &payload, &size) || !take_octets(&payload, &batch, sizeof(batch))) return;
-	(void)put(scan, &r, payload, at);
-	salvage(p, at + size, end, batch.records, &found);
-	scan->end = end;
-	if (found >= batch.records) return;
-	uint64_t next;
-	if (end >= p->len || !find_batch(p, end, &next)) {
-		scan->torn = true;
-		return;
-	}
-	for (; found < batch.records; found++) lose(scan, at, "a record of this batch");
+	salvage(p, at + sizeof(struct disk_record) + sizeof(*batch), end, batch->records, &found);
+	for (; found < batch->records; found++) lose(p->scan, at, "a record of this batch");
+	p->scan->end = record_blocks(end);
+	return end;
+}
+
+/* From where no batch begins to the next one, or to the end.  */
+static uint64_t take_gap(const struct place *p, uint64_t at)
+{
+	uint64_t next = p->len;
+	uint32_t found;
+	bool more = find_batch(p, at + RECORD_BLOCK, &next);
+	if (!more && at >= p->scan->synced && !has_trace(p, at, next)) return next;
+	lose(p->scan, at, "the head of a batch");
+	uint64_t last = salvage(p, at, next, UINT32_MAX, &found);
+	if (last) p->scan->end = record_blocks(last);
+	return next;
 }
 
 static void walk(const struct place *p)
 {
-	struct scan *scan = p->scan;
-	uint64_t at = RECORD_BLOCK, end, next;
-	uint32_t found;
-	scan->end = RECORD_BLOCK;
-	while (at < p->len) {
-		if (batch_at(p, at, &end)) {
-			take_batch(p, at, end);
-			at = end;
-			continue;
-		}
-		bool more = find_batch(p, at + RECORD_BLOCK, &next);
-		uint64_t until = more ? next : p->len;
-		bool trace = has_trace(p, at, until);
-		uint64_t last = trace ? salvage(p, at, until, UINT32_MAX, &found) : 0;
-		if (more) lose(scan, at, "the head of a batch");
-		if (!more && trace) scan->torn = true;
-		if (last) scan->end = record_blocks(last);
-		if (!more) return;
-		at = next;
-	}
+	struct disk_batch batch;
+	p->scan->end = RECORD_BLOCK;
+	for (uint64_t at = RECORD_BLOCK; at < p->len;)
+		at = batch_at(p, at, &batch) ? take_batch(p, at, &batch) : take_gap(p, at);
 }
 
 int scan_segment(struct scan *scan)
@@ -267,6 +270,7 @@ int scan_segment(struct scan *scan)
 	if (!octets) return -ENOMEM;
 	int64_t n = io_file_read(scan->io, scan->file, octets, scan->limit, 0);
 	struct place place = {scan, octets, n > 0 ? (uint64_t)n & ~(uint64_t)(RECORD_ALIGN - 1) : 0};
+	if (n >= 0) find_synced(&place);
 	if (n >= 0) walk(&place);
 	free(octets);
 	if (n < 0) return (int)n;

@@ -11,13 +11,15 @@ struct scan {
 	uint64_t generation;
 	uint64_t salt;
 	uint64_t limit;      /* octets of the file to look at */
+	uint64_t synced;     /* what lies before was synced, so damage there is a loss; found out when it is less than what the
+	                      * last batch says */
 	void (*damaged)(struct scan *scan, uint64_t offset, const char *what); /* told of each place */
 	void *context;
 	/* Results.  */
 	struct summary *summary;
 	uint64_t end;        /* of the records, a multiple of RECORD_BLOCK */
 	uint32_t lost;       /* records that were damaged */
-	bool torn;           /* the last batch is not whole */
+	bool torn;           /* something behind `synced` is not whole: it was on its way, nobody was told of it */
 	bool unknown;        /* there are records of a kind that is not known here */
 };
 

@@ -27,6 +27,7 @@ struct segment {
 	uint64_t salt;
 	uint64_t size;
 	uint64_t end;        /* of what is valid */
+	uint64_t synced;     /* what lies before is synced */
 	uint64_t rest_until; /* generation before which compacting it again is not worth it */
 	struct io_file file;
 	uint32_t refs;       /* accept records and chunks of live messages, chunks of writers */

@@ -157,21 +157,41 @@ static uint64_t index_octets(const struct summary *s)
 
 uint64_t summary_room(const struct summary *s) { return record_blocks(index_octets(s)); }
 
+static void trailer_make(struct disk_trailer *t, const struct disk_header *segment)
+{
+	*t = (struct disk_trailer){.version = RECORD_VERSION, .number = segment->number,
+		.generation = segment->generation, .salt = segment->salt};
+	memcpy(t->magic, TRAILER_MAGIC, sizeof(t->magic));
+}
+
+static void trailer_seal(struct disk_trailer *t) { t->crc = crc32c(0, str_of(t, offsetof(struct disk_trailer, crc))); }
+
+int trailer_mark_open(struct io *io, const struct io_file *file, const struct disk_header *segment)
+{
+	struct disk_trailer t;
+	trailer_make(&t, segment);
+	trailer_seal(&t);
+	struct iovec iov = {&t, sizeof(t)};
+	return io_file_write(io, file, &iov, 1, segment->size - sizeof(t));
+}
+
 int summary_write(struct io *io, const struct io_file *file, const struct disk_header *segment,
 	uint64_t end, const struct summary *s)
 {
 	static const char zeros[RECORD_BLOCK];
 	if (!summary_ok(s)) return -ENOMEM;
 	size_t pad = record_round(s->domains.len) - s->domains.len;
-	struct disk_trailer t = {.version = RECORD_VERSION, .number = segment->number,
-		.generation = segment->generation, .salt = segment->salt, .end = end, .last_id = s->last_id,
-		.entries = (uint32_t)s->entries.len, .domains = (uint32_t)(s->domains.len + pad),
-		.domain_count = s->domain_count};
-	memcpy(t.magic, TRAILER_MAGIC, sizeof(t.magic));
+	struct disk_trailer t;
+	trailer_make(&t, segment);
+	t.end = end;
+	t.last_id = s->last_id;
+	t.entries = (uint32_t)s->entries.len;
+	t.domains = (uint32_t)(s->domains.len + pad);
+	t.domain_count = s->domain_count;
 	uint32_t crc = crc32c((uint32_t)segment->salt, buf_str(&s->entries));
 	crc = crc32c(crc, buf_str(&s->domains));
 	t.index_crc = crc32c(crc, str_of(zeros, pad));
-	t.crc = crc32c(0, str_of(&t, offsetof(struct disk_trailer, crc)));
+	trailer_seal(&t);
 	uint64_t len = index_octets(s), at = segment->size - record_blocks(len);
 	ASSERT(at >= end);
 	struct iovec iov[] = {
@@ -193,9 +213,10 @@ enum summary_found trailer_read(struct io *io, const struct io_file *file, uint6
 	bool valid = memcmp(ret->magic, TRAILER_MAGIC, sizeof(ret->magic)) == 0
 		     && ret->crc == crc32c(0, str_of(ret, offsetof(struct disk_trailer, crc)))
 		     && ret->version == RECORD_VERSION;
-	if (valid) return generation == 0 || ret->generation == generation ? SUMMARY_WHOLE : SUMMARY_NONE;
+	if (valid && generation != 0 && ret->generation != generation) return SUMMARY_NONE;
+	if (valid) return ret->end == 0 ? SUMMARY_OPEN : SUMMARY_WHOLE;
 	/* Of this life, but spoilt?  An older one's remains say nothing.  */
-	return ret->generation == generation ? SUMMARY_DAMAGED : SUMMARY_NONE;
+	return generation != 0 && ret->generation == generation ? SUMMARY_DAMAGED : SUMMARY_NONE;
 }
 
 static bool read_into(struct io *io, const struct io_file *file, struct buf *to, size_t len, uint64_t at)

@@ -54,7 +54,9 @@ struct disk_entry_chunk {
 
 #define TRAILER_MAGIC "rdindex1"
 
-struct disk_trailer {   /* the last octets of a sealed segment */
+/* The last octets of a segment.  In an open one `end` is 0 and there is no index: it tells only who the segment is, far away
+ * from the header that tells the same.  */
+struct disk_trailer {
 	char magic[8];
 	uint32_t version;
 	uint32_t number;
@@ -136,9 +138,13 @@ uint64_t summary_room(const struct summary *s);
 int MUST_CHECK summary_write(struct io *io, const struct io_file *file, const struct disk_header *segment,
 	uint64_t end, const struct summary *s);
 
+/* Write the trailer of an open segment (blocking; no sync).  */
+int MUST_CHECK trailer_mark_open(struct io *io, const struct io_file *file, const struct disk_header *segment);
+
 enum summary_found {
 	SUMMARY_WHOLE,
 	SUMMARY_NONE,     /* there is none of this generation: it was not sealed */
+	SUMMARY_OPEN,     /* nor was it, and this is known for sure */
 	SUMMARY_DAMAGED,  /* there was one */
 };
 /* Read the trailer; generation 0: of any.  */

@@ -59,7 +59,8 @@ static inline void bench_init(struct bench *b, uint64_t segment_size)
 {
 	*b = (struct bench){.io = io_new(), .hook.run = bench_hook, .limit.fire = bench_late};
 	assert_non_null(b->io);
-	snprintf(b->path, sizeof(b->path), "/tmp/spool-test-XXXXXX");
+	const char *tmp = getenv("TMPDIR");
+	snprintf(b->path, sizeof(b->path), "%s/spool-test-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(b->path));
 	buf_init(&b->told, 16 << 20);
 	b->log = (struct log){.wall = bench_wall, .write = bench_write, .context = b};
