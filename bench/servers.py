@@ -166,9 +166,14 @@ http {{ bind = "" }}
         return subprocess.run([self.bench.rockdove, *arguments, "-c", self.file], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=120)
 
-    def log_end(self):
-        with open(self.top + "/log", errors="replace") as f:
-            return f.read()[-2000:]
+    def first_id(self):
+        """Of the first message that was accepted."""
+        with open(self.top + "/log", errors="replace") as log:
+            for line in log:
+                found = re.search(r"event=accepted id=(\w+)", line)
+                if found:
+                    return found.group(1)
+        raise RuntimeError("nothing was accepted")
 
 
 class Postfix(Server):

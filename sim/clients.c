@@ -166,6 +166,16 @@ static void quit(struct client *c)
 	command(c, ASKED_QUIT, "QUIT");
 }
 
+/* A domain that is not there, or wants no mail: its mail is returned.  */
+static void note_reasons(struct town *t, struct letter *letter)
+{
+	for (uint32_t i = 0; i < letter->recipient_count; i++) {
+		struct str address = str_from_c(letter->recipients[i]);
+		const struct dns_domain *d = dns_find_domain(&t->dns, str_skip(address, str_find(address, '@') + 1));
+		letter->may_fail[i] = d && (d->gone || d->null_mx);
+	}
+}
+
 static void next_letter(struct client *c)
 {
 	struct town *t = c->town;
@@ -180,6 +190,7 @@ static void next_letter(struct client *c)
 	if (c->letters_left-- <= 0 || t->ledger.count >= t->letters) return quit(c);
 	c->letter = ledger_letter(&t->ledger);
 	letter_invent(c->letter, &c->rng, t->domains, t->domain_count, t->odd);
+	note_reasons(t, c->letter);
 	buf_clear(&c->content);
 	letter_content(c->letter, &c->content);
 	c->accepted = c->next_rcpt = 0;

@@ -33,6 +33,12 @@ static bool may_be_forgotten(const struct ledger *l, int64_t at_us)
 	return false;
 }
 
+/* A return is made in steps of which a crash may undo the last ones, and the report takes its time.  */
+static bool crashed_since(const struct ledger *l, int64_t at_us)
+{
+	return l->crash_count > 0 && l->crashes[l->crash_count - 1] >= at_us;
+}
+
 static bool was_read(const struct ledger *l, const struct receipt *r)
 {
 	return r->end > 0 && net_taken(l->net, r->conn, r->side) >= r->end;
@@ -98,13 +104,23 @@ void ledger_delivered(struct ledger *l, struct letter *letter, uint32_t recipien
 		sim_violation(l->world, "letter %llu came to %s twice: at %.3f and now, without a doubt between", number,
 			letter->recipients[recipient], (double)before->at_us / 1e6);
 	if (letter->failed[recipient] && was_read(l, &letter->failed_receipt[recipient])
-	    && !may_be_forgotten(l, letter->accepted_us))
+	    && !crashed_since(l, letter->sent_us))
 		sim_violation(l->world, "letter %llu was returned, and then delivered to %s", number, letter->recipients[recipient]);
 	if (before) l->duplicates++;
 	letter->delivered[recipient]++;
 	if (letter->delivery_count == LETTER_DELIVERIES) return;
 	letter->deliveries[letter->delivery_count++] =
 		(struct delivery){.recipient = (uint8_t)recipient, .at_us = l->world->now_us, .receipt = *receipt};
+}
+
+void ledger_in_mailbox(struct ledger *l, struct letter *letter, uint32_t recipient)
+{
+	unsigned long long number = letter->number;
+	if (letter->fate == LETTER_UNSENT) sim_violation(l->world, "letter %llu is in a mailbox, and its end was never sent", number);
+	if (letter->fate == LETTER_REFUSED && !l->crash_count) sim_violation(l->world, "letter %llu was refused, and is in a mailbox", number);
+	if (letter->kind == LETTER_SMUGGLING) sim_violation(l->world, "letter %llu smuggles, and is in a mailbox", number);
+	if (letter->failed[recipient] && !l->crash_count) sim_violation(l->world, "letter %llu was returned, and is in a mailbox", number);
+	if (letter->delivered[recipient]++ && !l->crash_count) sim_violation(l->world, "letter %llu is in a mailbox twice", number);
 }
 
 /* ---- contents ---- */
@@ -161,9 +177,9 @@ static void judge_failure(struct ledger *l, struct letter *letter, uint32_t i, c
 	int64_t now = l->world->now_us;
 	bool old = now - letter->sent_us >= l->lifetime_us - SLACK_US;
 	if (!letter->may_fail[i] && !old) sim_violation(l->world, "letter %llu to %s was returned for no reason", number, letter->recipients[i]);
-	if (letter->failed[i] && was_read(l, &letter->failed_receipt[i]) && !may_be_forgotten(l, letter->sent_us))
+	if (letter->failed[i] && was_read(l, &letter->failed_receipt[i]) && !crashed_since(l, letter->sent_us))
 		sim_violation(l->world, "two reports of one failure: letter %llu to %s", number, letter->recipients[i]);
-	if (is_settled(l, last_delivery(letter, i)))
+	if (is_settled(l, last_delivery(letter, i)) && !crashed_since(l, letter->sent_us))
 		sim_violation(l->world, "letter %llu was delivered to %s, and then returned", number, letter->recipients[i]);
 	letter->failed[i]++;
 	letter->failed_us[i] = now;

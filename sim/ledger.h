@@ -60,7 +60,7 @@ struct ledger {
 	const struct net *net;
 	struct letter *letters;        /* number 1 first */
 	uint64_t count, room;
-	int64_t crashes[64];
+	int64_t crashes[1024];
 	uint32_t crash_count;
 	bool disk_faults;              /* what the server recorded may stay in doubt for long */
 	int64_t lifetime_us;
@@ -77,6 +77,8 @@ struct letter *ledger_find(struct ledger *l, struct str address, char kind, uint
 
 /* A next hop or mailbox has it.  recipient: its place in the letter.  */
 void ledger_delivered(struct ledger *l, struct letter *letter, uint32_t recipient, const struct receipt *receipt);
+/* It lies in a mailbox when all is over.  */
+void ledger_in_mailbox(struct ledger *l, struct letter *letter, uint32_t recipient);
 /* The content somebody got; tells what is wrong.  unix: line ends.  */
 void ledger_compare(struct ledger *l, const struct letter *letter, struct str content, bool is_unix, bool recoded);
 /* A report about a message of ours came to its sender.  */

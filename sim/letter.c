@@ -14,10 +14,13 @@ static void add_smuggling(struct buf *out, struct rng *rng)
 			 "Subject: smuggled\r\n\r\nsmuggled\r\n"));
 }
 
-static void add_line(struct buf *out, struct rng *rng, bool eight)
+static void add_line(struct buf *out, struct rng *rng, const struct letter *letter)
 {
 	static const char *const odd[] = {".", "..", ".From me", "From the start", "", " ", "QUIT", "\t", "-- "};
-	if (sim_chance(rng, 0.2)) {
+	bool eight = letter->kind == LETTER_8BIT;
+	if (letter->kind == LETTER_SMUGGLING) {
+		buf_add(out, STR("nothing with a dot in front: it goes as it stands"));
+	} else if (sim_chance(rng, 0.2)) {
 		buf_add(out, str_from_c(odd[rng_below(rng, ARRAY_LEN(odd))]));
 	} else {
 		int64_t len = sim_chance(rng, 0.05) ? sim_between(rng, 900, 998) : sim_skewed(rng, 1, 200);
@@ -41,7 +44,7 @@ void letter_content(const struct letter *letter, struct buf *out)
 		buf_add(out, STR("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n"));
 	buf_add(out, STR("\r\n"));
 	size_t until = out->len + letter->size;
-	while (out->len < until) add_line(out, &rng, letter->kind == LETTER_8BIT);
+	while (out->len < until) add_line(out, &rng, letter);
 	if (letter->kind == LETTER_SMUGGLING) add_smuggling(out, &rng);
 }
 

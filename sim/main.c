@@ -16,6 +16,7 @@ static const struct world_kind {
 	void (*run)(const struct sim_options *options, struct sim_result *ret);
 } kinds[] = {
 	{"spool", spool_run},
+	{"server", server_run},
 };
 
 struct command {

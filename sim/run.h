@@ -18,5 +18,6 @@ struct sim_result {
 };
 
 void spool_run(const struct sim_options *options, struct sim_result *ret);
+void server_run(const struct sim_options *options, struct sim_result *ret);
 
 #endif

@@ -218,6 +218,17 @@ static void see_medium(struct disk *d)
 	}
 }
 
+void disk_close_all(struct disk *d)
+{
+	for (int i = 0; i < d->handle_count; i++) {
+		struct disk_handle *h = &d->handles[i];
+		if (!h->inode) continue;
+		h->inode->open--;
+		if (h->locks) h->inode->locked = false;
+		*h = (struct disk_handle){0};
+	}
+}
+
 void disk_power_cut(struct disk *d)
 {
 	for (int i = 0; i < d->handle_count; i++) ASSERT(!d->handles[i].inode);

@@ -89,6 +89,8 @@ void disk_release(struct disk *d);
 /* No fault and no delay any more, and room enough.  */
 void disk_heal(struct disk *d);
 
+/* As when a process ends.  */
+void disk_close_all(struct disk *d);
 /* The power is back: what is on the medium now.  No file may be open.  */
 void disk_power_cut(struct disk *d);
 /* Change some bits of one sector on the medium of a file whose path begins with prefix.  Tells which octets it was:

@@ -1,4 +1,4 @@
-#include "sim/sim_io.h"
+#include "sim/sim_disk.h"
 
 #include <errno.h>
 
@@ -56,6 +56,17 @@ void machine_cut_power(struct io *io)
 	if (io->dead) return;
 	world_tell(io->world, "power-cut", str_from_c(io->name));
 	io->dead = io->stopping = true;
+}
+
+void machine_abandon(struct io *io)
+{
+	ASSERT(io->dead && !io->running);
+	workers_abandon(io);
+	io->parked = NULL;
+	list_init(&io->ready);
+	list_init(&io->posts);
+	list_init(&io->hooks);
+	if (io->disk) disk_close_all(io->disk);
 }
 
 void machine_serve(struct io *io)
@@ -222,6 +233,8 @@ int io_signals(struct io *io, struct io_signals *signals)
 void io_notify(struct str state) { (void)state; }
 
 void io_stderr(struct str octets) { fwrite(octets.ptr, 1, octets.len, stderr); }
+
+void io_trim_memory(void) {}
 
 size_t io_raise_descriptors(void) { return 1 << 16; }
 

@@ -24,6 +24,7 @@ struct io {
 	bool stopping;
 	bool dead;              /* the power is cut: files fail, nothing is sent or told any more */
 	int64_t calls_left;     /* file calls until the power is cut; 0: never */
+	uint32_t segment_size;  /* of the spool on it; 0: as the server wants */
 	msec now;
 	struct sim_event turn;  /* the next wake-up */
 	struct timers timers;
@@ -48,6 +49,8 @@ void machine_wake(struct io *io);
 void machine_ready(struct io *io, struct machine_task *task);
 /* From now on nothing that it does has an effect; io_run returns.  */
 void machine_cut_power(struct io *io);
+/* Its power is cut: whatever still runs on it is gone, with its memory.  */
+void machine_abandon(struct io *io);
 /* Let its loop serve without io_run: for machines of peers, in events of the world alone.  */
 void machine_serve(struct io *io);
 
@@ -57,6 +60,7 @@ void workers_tell(struct io *io);
 /* The parked work: on the loop, or given to its workers.  */
 void workers_run_parked(struct io *io);
 void workers_hand_over_parked(struct io *io);
+void workers_abandon(struct io *io);
 /* When a worker's code runs: let time pass, as a file call does.  */
 void fiber_sleep(struct world *w, int64_t us);
 void fibers_release(struct world *w);

@@ -222,6 +222,17 @@ void workers_tell(struct io *io)
 	LIST_EACH_SAFE (&io->workers, node) tell(CONTAINER_OF(node, struct io_workers, link));
 }
 
+void workers_abandon(struct io *io)
+{
+	for (struct list *node; (node = list_pop(&io->workers));) {
+		struct io_workers *w = CONTAINER_OF(node, struct io_workers, link);
+		LIST_EACH (&w->fibers, at) {
+			struct fiber *f = CONTAINER_OF(at, struct fiber, link);
+			world_forget(f->world, &f->resume);
+		}
+	}
+}
+
 /* Until nothing is outstanding; a `done` may still give more.  */
 static void drain(struct io_workers *w)
 {

@@ -82,7 +82,7 @@ static void write_config(struct town *t, struct rng *rng)
 		listens[rng_below(rng, 2)], sim_chance(rng, 0.3) ? "latency" : "preference", t->connections,
 		sim_chance(rng, 0.3) ? ", timeout = 1m" : "", (long long)sim_between(rng, 1, 60), (long long)t->lifetime / 1000,
 		sim_chance(rng, 0.5) ? "10m" : "0", sim_chance(rng, 0.5) ? 100 : 0, (int)sim_between(rng, 3, 100),
-		sim_chance(rng, 0.2) ? ", memory = 2M" : "", sim_chance(rng, 0.7) ? "1d" : "0");
+		sim_chance(rng, 0.2) ? ", memory = 16M" : "", sim_chance(rng, 0.7) ? "1d" : "0");
 }
 
 /* ---- trouble ---- */
@@ -169,6 +169,7 @@ void town_make(struct town *t, const struct sim_options *options)
 
 	t->letters = (uint64_t)sim_skewed(&rng, 1, TOWN_LETTERS_MAX);
 	if (options->messages && t->letters > options->messages) t->letters = options->messages;
+	t->unrest = (uint64_t)sim_skewed(&rng, 1, 30);
 	t->odd = sim_chance(&rng, 0.3) ? 0.1 : 0;
 	t->rude_clients = sim_chance(&rng, 0.7) ? rng_unit(&rng) : 0;
 	t->connections = (uint32_t)sim_skewed(&rng, 1, 20);

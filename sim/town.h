@@ -50,6 +50,7 @@ struct town {
 	uint32_t domain_count;
 	struct list visits;        /* at next hops */
 	struct list clients;
+	uint64_t unrest;           /* how often the server is in trouble */
 	uint64_t letters;          /* to be sent in all */
 	double odd;                /* of the letters smuggle */
 	double rude_clients;       /* of the clients are not good */
@@ -64,6 +65,8 @@ struct town {
 	struct sim_event mood;     /* the next change of hosts, names, network */
 	struct sim_event arrival;  /* the next client */
 	struct sim_event check;
+	struct sim_event until;    /* the end of a phase */
+	bool killed;               /* the process, not the machine */
 	uint64_t refused_replies, accepted_replies, lives;
 };
 

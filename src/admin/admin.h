@@ -9,10 +9,10 @@
 /* All are kept and belong to the caller; a pointer may be changed between events (a new configuration).  NULL where said.  */
 struct admin {
 	struct io *io;
-	struct log *log;                  /* may be NULL */
-	struct spool *spool;              /* may be NULL, with queue: then only `route` works */
+	struct log *log;     /* may be NULL */
+	struct spool *spool; /* may be NULL, with queue: then only `route` works */
 	struct queue *queue;
-	struct history *history;          /* may be NULL: none is kept */
+	struct history *history; /* may be NULL: none is kept */
 	struct router *router;
 	const struct route_table *routes;
 	const struct domains *domains;

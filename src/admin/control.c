@@ -7,7 +7,7 @@
 
 enum {
 	PATIENCE_MS = 60 * 1000,
-	OUT_MAX = 64 << 20,   /* octets of answers that wait for the client */
+	OUT_MAX = 64 << 20,    /* octets of answers that wait for the client */
 	OUT_ENOUGH = 64 << 10, /* past it the handler is not asked for more */
 	SEND_MAX = 256 << 10,
 };
@@ -27,9 +27,9 @@ struct connection {
 	struct list link;
 	struct buf in, out;
 	msec deadline;
-	bool running;          /* a call is under way */
-	bool ended;            /* its last object was said */
-	bool gone;             /* the peer will send no more */
+	bool running; /* a call is under way */
+	bool ended;   /* its last object was said */
+	bool gone;    /* the peer will send no more */
 	struct control_call call;
 };
 
@@ -76,8 +76,10 @@ bool control_is_done(const struct control_call *call)
 static void add_line(struct connection *c, const json_t *object)
 {
 	char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
-	if (line) buf_add(&c->out, str_from_c(line));
-	else buf_add(&c->out, STR("{\"done\":true,\"error\":\"out of memory\"}"));
+	if (line)
+		buf_add(&c->out, str_from_c(line));
+	else
+		buf_add(&c->out, STR("{\"done\":true,\"error\":\"out of memory\"}"));
 	if (!line) c->ended = true;
 	buf_add_c(&c->out, '\n');
 	free(line);
@@ -141,7 +143,8 @@ json_t *control_time(msec wall)
 struct str control_text(const struct control_call *call, const char *key)
 {
 	const json_t *text = json_object_get(call->request, key);
-	return json_is_string(text) ? str_of(json_string_value(text), json_string_length(text)) : STR_NONE;
+	return json_is_string(text) ? str_of(json_string_value(text), json_string_length(text))
+				    : STR_NONE;
 }
 
 bool control_flag(const struct control_call *call, const char *key)
@@ -154,7 +157,8 @@ bool control_flag(const struct control_call *call, const char *key)
 static void run_command(struct connection *c)
 {
 	struct str name = control_text(&c->call, "command");
-	for (const struct control_command *command = c->control->commands; command->name; command++) {
+	for (const struct control_command *command = c->control->commands; command->name;
+		command++) {
 		if (!str_eq(name, str_from_c(command->name))) continue;
 		command->run(&c->call);
 		return;
@@ -167,7 +171,8 @@ static bool begin_call(struct connection *c)
 {
 	struct str rest = buf_str(&c->in), line;
 	if (!str_cut(&rest, '\n', &line)) return true;
-	json_t *request = json_loadb(line.len ? line.ptr : "", line.len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *request =
+		json_loadb(line.len ? line.ptr : "", line.len, JSON_REJECT_DUPLICATES, NULL);
 	buf_consume(&c->in, line.len + 1);
 	if (!c->in.len) buf_release(&c->in);
 	if (!json_is_object(request)) {
@@ -209,18 +214,22 @@ static void tick(struct timer *timer)
 	bool alive = buf_ok(&c->out) && pump(c);
 	if (c->ended) end_call(c);
 	bool idle = !c->running && !c->out.len && !io_unsent(&c->stream);
-	if (!alive || now >= c->deadline || (c->gone && idle && !memchr(c->in.len ? c->in.ptr : "", '\n', c->in.len))) {
+	if (!alive || now >= c->deadline ||
+		(c->gone && idle && !memchr(c->in.len ? c->in.ptr : "", '\n', c->in.len))) {
 		connection_free(c);
 		return;
 	}
 	bool more = c->running ? c->call.step && !c->ended && c->out.len < OUT_ENOUGH
-		: memchr(c->in.len ? c->in.ptr : "", '\n', c->in.len) != NULL;
+			       : memchr(c->in.len ? c->in.ptr : "", '\n', c->in.len) != NULL;
 	io_timer_set(c->stream.io, &c->timer, more || c->ended ? now : c->deadline);
 }
 
 /* ---- the stream ---- */
 
-static struct connection *connection_of_stream(struct io_stream *s) { return CONTAINER_OF(s, struct connection, stream); }
+static struct connection *connection_of_stream(struct io_stream *s)
+{
+	return CONTAINER_OF(s, struct connection, stream);
+}
 
 static void received(struct io_stream *s, struct str octets)
 {
@@ -251,14 +260,17 @@ static void ended(struct io_stream *s, int error)
 	wake(c);
 }
 
-static const struct io_stream_events stream_events = {.received = received, .drained = drained, .ended = ended};
+static const struct io_stream_events stream_events = {
+	.received = received, .drained = drained, .ended = ended};
 
 static void accepted(struct io_listener *l, const struct io_accepted *client)
 {
 	struct control *control = CONTAINER_OF(l, struct control, listener);
-	struct connection *c = control->count < CONTROL_CONNECTIONS_MAX ? calloc(1, sizeof *c) : NULL;
+	struct connection *c =
+		control->count < CONTROL_CONNECTIONS_MAX ? calloc(1, sizeof *c) : NULL;
 	if (!c) {
-		io_refuse(l->io, client, STR("{\"done\":true,\"error\":\"too many control connections\"}\n"));
+		io_refuse(l->io, client,
+			STR("{\"done\":true,\"error\":\"too many control connections\"}\n"));
 		return;
 	}
 	c->control = control;
@@ -276,8 +288,8 @@ static void accepted(struct io_listener *l, const struct io_accepted *client)
 	io_read_on(&c->stream);
 }
 
-struct control *control_open(struct admin *admin, const struct control_command *commands, const char *path,
-	int *ret_error)
+struct control *control_open(struct admin *admin, const struct control_command *commands,
+	const char *path, int *ret_error)
 {
 	struct control *c = calloc(1, sizeof *c);
 	*ret_error = -ENOMEM;
@@ -297,6 +309,7 @@ void control_close(struct control *c)
 {
 	if (!c) return;
 	io_listener_close(&c->listener);
-	LIST_EACH_SAFE(&c->connections, node) connection_free(CONTAINER_OF(node, struct connection, link));
+	LIST_EACH_SAFE (&c->connections, node)
+		connection_free(CONTAINER_OF(node, struct connection, link));
 	free(c);
 }

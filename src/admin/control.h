@@ -17,7 +17,7 @@ enum { CONTROL_LINE_MAX = 64 << 10, CONTROL_CONNECTIONS_MAX = 32 };
 /* One command that is being answered.  */
 struct control_call {
 	struct admin *admin;
-	const json_t *request;      /* an object */
+	const json_t *request; /* an object */
 	/* The handler's.  step, when set, comes again and again, between other events and while the client keeps
 	 * reading, until the call is ended: work in slices.  release comes once, when the call is over in whatever way;
 	 * then nothing of the call may be used any more.  */
@@ -27,15 +27,15 @@ struct control_call {
 };
 
 struct control_command {
-	const char *name;           /* the last of a table has none */
+	const char *name; /* the last of a table has none */
 	/* Answers at once, or sets step, or answers later from a callback of its own.  */
 	void (*run)(struct control_call *call);
 };
 
 /* Listen on path (a local socket, made with mode 0600; kept).  commands: kept.  NULL, and *ret_error a negative errno,
  * when that cannot be.  */
-struct control *control_open(struct admin *admin, const struct control_command *commands, const char *path,
-	int *ret_error);
+struct control *control_open(struct admin *admin, const struct control_command *commands,
+	const char *path, int *ret_error);
 /* Drop all clients.  The socket's name is left to the caller.  */
 void control_close(struct control *c);
 

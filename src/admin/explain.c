@@ -5,13 +5,20 @@
 enum { TARGETS_MAX = 100, MEMORY_MAX = 1 << 20 };
 
 static const char *const kind_names[] = {
-	[ROUTE_MX] = "mx", [ROUTE_SMTP] = "smtp", [ROUTE_LMTP] = "lmtp", [ROUTE_MAILDIR] = "maildir",
-	[ROUTE_DISCARD] = "discard", [ROUTE_REJECT] = "reject",
+	[ROUTE_MX] = "mx",
+	[ROUTE_SMTP] = "smtp",
+	[ROUTE_LMTP] = "lmtp",
+	[ROUTE_MAILDIR] = "maildir",
+	[ROUTE_DISCARD] = "discard",
+	[ROUTE_REJECT] = "reject",
 };
 
 static const char *const tls_names[] = {
-	[ROUTE_TLS_OFF] = "off", [ROUTE_TLS_OPPORTUNISTIC] = "opportunistic", [ROUTE_TLS_REQUIRED] = "required",
-	[ROUTE_TLS_VERIFY] = "verify", [ROUTE_TLS_DANE] = "dane",
+	[ROUTE_TLS_OFF] = "off",
+	[ROUTE_TLS_OPPORTUNISTIC] = "opportunistic",
+	[ROUTE_TLS_REQUIRED] = "required",
+	[ROUTE_TLS_VERIFY] = "verify",
+	[ROUTE_TLS_DANE] = "dane",
 };
 
 static void step(struct explain *e);
@@ -39,9 +46,11 @@ static json_t *target_view(struct str address, const struct route_rule *rule, st
 	struct buf key;
 	buf_init(&key, 4096);
 	route_destination_key(&key, rule, domain);
-	json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:s, s:i, s:b}", "address", control_str(address), "rule",
-		control_str(rule->name), "kind", kind_names[rule->kind], "destination", control_str(buf_str(&key)), "tls",
-		tls_names[rule->tls], "connections", (int)rule->connections, "by_latency", (int)rule->latency);
+	json_t *o =
+		json_pack("{s:o, s:o, s:s, s:o, s:s, s:i, s:b}", "address", control_str(address),
+			"rule", control_str(rule->name), "kind", kind_names[rule->kind],
+			"destination", control_str(buf_str(&key)), "tls", tls_names[rule->tls],
+			"connections", (int)rule->connections, "by_latency", (int)rule->latency);
 	buf_release(&key);
 	if (!o) return NULL;
 	add_text(o, "maildir", rule->maildir);
@@ -58,9 +67,9 @@ static json_t *host_view(const struct route_target *t)
 	struct buf address = {.ptr = text, .cap = sizeof text, .max = sizeof text};
 	net_add(&address, &t->address);
 	json_t *latency = t->latency_us ? json_real(t->latency_us / 1000.0) : json_null();
-	return json_pack("{s:o, s:o, s:i, s:i, s:o, s:b}", "host", control_str(str_from_c(t->host)), "address",
-		control_str(buf_str(&address)), "port", (int)t->address.port, "preference", (int)t->preference, "latency_ms",
-		latency, "secure", (int)t->secure);
+	return json_pack("{s:o, s:o, s:i, s:i, s:o, s:b}", "host", control_str(str_from_c(t->host)),
+		"address", control_str(buf_str(&address)), "port", (int)t->address.port,
+		"preference", (int)t->preference, "latency_ms", latency, "secure", (int)t->secure);
 }
 
 static json_t *failure_view(const struct outcome *o)
@@ -68,15 +77,16 @@ static json_t *failure_view(const struct outcome *o)
 	char text[16];
 	struct buf status = {.ptr = text, .cap = sizeof text, .max = sizeof text};
 	enhanced_add(&status, o->enhanced);
-	return json_pack("{s:s, s:o, s:o}", "outcome", outcome_name(o->class), "status", control_str(buf_str(&status)),
-		"text", control_str(o->text));
+	return json_pack("{s:s, s:o, s:o}", "outcome", outcome_name(o->class), "status",
+		control_str(buf_str(&status)), "text", control_str(o->text));
 }
 
 static void looked_up(struct route_lookup *l)
 {
 	struct explain *e = CONTAINER_OF(l, struct explain, lookup);
 	json_t *hosts = json_array();
-	for (uint32_t i = 0; i < l->count; i++) json_array_append_new(hosts, host_view(&l->targets[i]));
+	for (uint32_t i = 0; i < l->count; i++)
+		json_array_append_new(hosts, host_view(&l->targets[i]));
 	json_object_set_new(e->target, "hosts", hosts);
 	json_object_set_new(e->target, "mx", json_boolean(l->mx_found));
 	json_object_set_new(e->target, "secure", json_boolean(l->secure));
@@ -89,7 +99,8 @@ static void looked_up(struct route_lookup *l)
 /* False: nothing needs to be looked up.  */
 static bool look_up(struct explain *e, const struct route_rule *rule, struct str domain)
 {
-	bool hosts = rule->kind == ROUTE_MX || rule->kind == ROUTE_SMTP || (rule->kind == ROUTE_LMTP && rule->host_count);
+	bool hosts = rule->kind == ROUTE_MX || rule->kind == ROUTE_SMTP ||
+		(rule->kind == ROUTE_LMTP && rule->host_count);
 	if (!hosts) return false;
 	e->lookup = (struct route_lookup){.done = looked_up};
 	e->looking = true;
@@ -140,11 +151,14 @@ static void expand(struct explain *e, const struct address *a, struct str text)
 		if (arena_copy(&e->arena, text, &all[0])) e->count = 1;
 		return;
 	}
-	enum expand_result result = domain_expand(e->admin->domains, a, TARGETS_MAX, &e->arena, all, &e->count);
+	enum expand_result result =
+		domain_expand(e->admin->domains, a, TARGETS_MAX, &e->arena, all, &e->count);
 	if (result == EXPAND_DONE) return;
 	e->count = 0;
-	if (result == EXPAND_UNKNOWN) json_object_set_new(e->result, "unknown", json_true());
-	else refuse(e, "this address stands for too many");
+	if (result == EXPAND_UNKNOWN)
+		json_object_set_new(e->result, "unknown", json_true());
+	else
+		refuse(e, "this address stands for too many");
 }
 
 void explain_begin(struct explain *e, struct admin *admin, struct str text)
@@ -157,8 +171,10 @@ void explain_begin(struct explain *e, struct admin *admin, struct str text)
 	struct address a;
 	bool domain_alone = domain_valid(text, true);
 	if (!e->result) return;
-	if (!domain_alone && !address_parse(text, true, false, &a)) refuse(e, "this is neither an address nor a domain");
-	else expand(e, domain_alone ? NULL : &a, text);
+	if (!domain_alone && !address_parse(text, true, false, &a))
+		refuse(e, "this is neither an address nor a domain");
+	else
+		expand(e, domain_alone ? NULL : &a, text);
 	io_timer_set(admin->io, &e->timer, io_now(admin->io));
 }
 

@@ -15,7 +15,7 @@ struct explain {
 	const struct str *addresses;
 	uint32_t count, at;
 	json_t *result, *targets;
-	json_t *target;            /* whose hosts are being looked up */
+	json_t *target; /* whose hosts are being looked up */
 	struct route_lookup lookup;
 	bool looking;
 	struct timer timer;

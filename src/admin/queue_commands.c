@@ -5,14 +5,14 @@
 #include "base/code.h"
 
 enum {
-	SLICE_US = 4000,     /* a slice of work between other events */
+	SLICE_US = 4000, /* a slice of work between other events */
 };
 
 struct sweep {
 	struct selection selection;
 	enum queue_act act;
 	uint64_t messages, recipients;
-	json_t *missing;     /* ids that are not in the queue */
+	json_t *missing;            /* ids that are not in the queue */
 	struct spool_reader reader; /* queue.show --message */
 	bool reading;
 };
@@ -49,8 +49,9 @@ static void missing(struct sweep *s, struct str id)
 static void sweep_done(struct control_call *call)
 {
 	struct sweep *s = call->private;
-	control_done(call, json_pack("{s:I, s:I, s:O}", "messages", (json_int_t)s->messages, "recipients",
-		(json_int_t)s->recipients, "missing", s->missing));
+	control_done(call,
+		json_pack("{s:I, s:I, s:O}", "messages", (json_int_t)s->messages, "recipients",
+			(json_int_t)s->recipients, "missing", s->missing));
 }
 
 /* ---- list ---- */
@@ -88,8 +89,8 @@ void queue_list_command(struct control_call *call)
 
 static bool is_meant(const struct sweep *s, const struct spool_reader *reader, uint16_t index)
 {
-	return index < reader->envelope.recipient_count
-		&& selection_has_recipient(&s->selection, &reader->envelope.recipients[index]);
+	return index < reader->envelope.recipient_count &&
+		selection_has_recipient(&s->selection, &reader->envelope.recipients[index]);
 }
 
 /* Which recipients are meant is settled before the first is acted on: the last delete frees all slots.  NULL reader:
@@ -99,7 +100,8 @@ static uint32_t collect(const struct sweep *s, const struct spool_index *index, 
 {
 	uint32_t count = 0, cap = 0;
 	slot *all = NULL;
-	for (slot at = spool_message(index, message)->recipients; at; at = spool_recipient(index, at)->sibling) {
+	for (slot at = spool_message(index, message)->recipients; at;
+		at = spool_recipient(index, at)->sibling) {
 		if (reader && !is_meant(s, reader, spool_recipient(index, at)->index)) continue;
 		if (count == cap) {
 			slot *grown = realloc(all, (cap = cap ? cap * 2 : 16) * sizeof *all);
@@ -120,13 +122,16 @@ static void act_on(struct control_call *call, slot message)
 	const struct selection *by = &s->selection;
 	bool known = spool_read_open(admin->spool, message, &reader) == 0;
 	bool meant = known ? selection_has_message(by, &reader.envelope)
-		: !by->by_sender && !by->by_recipient && !by->by_domain;
+			   : !by->by_sender && !by->by_recipient && !by->by_domain;
 	slot *all = NULL;
-	uint32_t count = meant ? collect(s, spool_index(admin->spool), message, known ? &reader : NULL, &all) : 0;
+	uint32_t count = meant
+		? collect(s, spool_index(admin->spool), message, known ? &reader : NULL, &all)
+		: 0;
 	if (known) spool_read_close(&reader);
 	uint32_t acted = 0;
 	for (uint32_t i = 0; i < count; i++)
-		acted += queue_act(admin->queue, all[i], s->act, io_now(admin->io), io_wall(admin->io));
+		acted += queue_act(
+			admin->queue, all[i], s->act, io_now(admin->io), io_wall(admin->io));
 	s->messages += acted > 0;
 	s->recipients += acted;
 	free(all);
@@ -143,8 +148,10 @@ static void act_step(struct control_call *call)
 			sweep_done(call);
 			return;
 		}
-		if (message) act_on(call, message);
-		else missing(s, id);
+		if (message)
+			act_on(call, message);
+		else
+			missing(s, id);
 	} while (!slice_over(call, began));
 }
 
@@ -191,7 +198,8 @@ void queue_show_command(struct control_call *call)
 	struct str id = STR_NONE;
 	if (!s) return;
 	if (!selection_next(&s->selection, call->admin, &message, &id) || !message) {
-		control_fail(call, "message " STR_FMT " is not in the queue", STR_ARG(str_head(id, 100)));
+		control_fail(call, "message " STR_FMT " is not in the queue",
+			STR_ARG(str_head(id, 100)));
 		return;
 	}
 	bool skipped;
@@ -202,6 +210,8 @@ void queue_show_command(struct control_call *call)
 	}
 	int error = spool_read_open(call->admin->spool, message, &s->reader);
 	s->reading = !error;
-	if (error) control_fail(call, "the message cannot be read: %s", strerror(-error));
-	else call->step = body_step;
+	if (error)
+		control_fail(call, "the message cannot be read: %s", strerror(-error));
+	else
+		call->step = body_step;
 }

@@ -29,13 +29,17 @@ static void begin(struct fixture *f)
 	*f = (struct fixture){0};
 	bench_init(&f->b, 1 << 20);
 	bench_open(&f->b);
-	f->options = (struct queue_options){.retry = {MINUTES(1)}, .retry_count = 1, .lifetime = DAYS(5),
+	f->options = (struct queue_options){.retry = {MINUTES(1)},
+		.retry_count = 1,
+		.lifetime = DAYS(5),
 		.hostname = STR("mail.example.com")};
-	f->rule = (struct route_rule){.name = STR("*"), .kind = ROUTE_MX, .port = 25, .connections = 1};
+	f->rule = (struct route_rule){
+		.name = STR("*"), .kind = ROUTE_MX, .port = 25, .connections = 1};
 	route_table_init(&f->table, 1);
 	assert_true(route_table_add(&f->table, &f->rule));
 	f->queue = queue_new(f->b.spool, NULL, &f->options, &f->table, &drivers, 1, &f->b.log);
-	f->admin = (struct admin){.io = f->b.io, .spool = f->b.spool, .queue = f->queue, .routes = &f->table};
+	f->admin = (struct admin){
+		.io = f->b.io, .spool = f->b.spool, .queue = f->queue, .routes = &f->table};
 	snprintf(f->path, sizeof f->path, "%s/sock", f->b.path);
 	f->control = control_open(&f->admin, control_commands, f->path, &error);
 	assert_non_null(f->control);
@@ -58,7 +62,8 @@ static void end(struct fixture *f)
 }
 
 /* Accept a message of so many octets to rN@...; its id.  */
-static uint64_t accept_message(struct fixture *f, struct bench_message *m, const char *sender, const char *first_recipient)
+static uint64_t accept_message(
+	struct fixture *f, struct bench_message *m, const char *sender, const char *first_recipient)
 {
 	*m = (struct bench_message){0};
 	assert_int_equal(spool_begin(f->b.spool, &m->writer, bench_resumed), 0);
@@ -86,7 +91,8 @@ static json_t *ask(struct fixture *f, const char *request)
 		char *room = buf_reserve(&f->heard, 1 << 20);
 		ssize_t n = recv(f->fd, room, 1 << 20, 0);
 		if (n > 0) f->heard.len += (size_t)n;
-		for (struct str rest = buf_str(&f->heard), line; memchr(rest.len ? rest.ptr : "", '\n', rest.len);) {
+		for (struct str rest = buf_str(&f->heard), line;
+			memchr(rest.len ? rest.ptr : "", '\n', rest.len);) {
 			str_cut(&rest, '\n', &line);
 			json_t *o = json_loadb(line.ptr, line.len, 0, NULL);
 			assert_non_null(o);
@@ -108,7 +114,8 @@ static void act(struct fixture *f, const char *request, json_int_t messages, jso
 	json_t *all = ask(f, request);
 	assert_null(json_object_get(last_of(all), "error"));
 	assert_int_equal(json_integer_value(json_object_get(last_of(all), "messages")), messages);
-	assert_int_equal(json_integer_value(json_object_get(last_of(all), "recipients")), recipients);
+	assert_int_equal(
+		json_integer_value(json_object_get(last_of(all), "recipients")), recipients);
 	json_decref(all);
 }
 
@@ -144,10 +151,12 @@ static void list(void **state)
 	const json_t *first = json_array_get(all, 0);
 	spool_id_text(id, text);
 	assert_string_equal(json_string_value(json_object_get(first, "id")), text);
-	assert_string_equal(json_string_value(json_object_get(first, "sender")), "Alice@example.org");
+	assert_string_equal(
+		json_string_value(json_object_get(first, "sender")), "Alice@example.org");
 	assert_int_equal(json_integer_value(json_object_get(first, "size")), 6);
 	msec created;
-	assert_true(clock_parse_rfc3339(str_from_c(json_string_value(json_object_get(first, "created"))), &created));
+	assert_true(clock_parse_rfc3339(
+		str_from_c(json_string_value(json_object_get(first, "created"))), &created));
 	assert_int_equal(created, spool_created(id));
 	const json_t *r = json_array_get(json_object_get(first, "recipients"), 0);
 	assert_string_equal(json_string_value(json_object_get(r, "address")), "x@one.example");
@@ -162,7 +171,8 @@ static void list(void **state)
 	act(&f, "{\"command\":\"queue.list\",\"recipient\":\"<X@one.example>\"}", 1, 1);
 	act(&f, "{\"command\":\"queue.list\",\"domain\":\"ONE.example\"}", 1, 1);
 	act(&f, "{\"command\":\"queue.list\",\"domain\":\"@two.example\",\"sender\":\"\"}", 1, 1);
-	act(&f, "{\"command\":\"queue.list\",\"domain\":\"two.example\",\"sender\":\"alice@example.org\"}", 0, 0);
+	act(&f, "{\"command\":\"queue.list\",\"domain\":\"two.example\",\"sender\":\"alice@example.org\"}",
+		0, 0);
 	act(&f, "{\"command\":\"queue.list\",\"domain\":\"example\"}", 0, 0);
 	end(&f);
 }
@@ -178,24 +188,29 @@ static void acts(void **state)
 	accept_message(&f, &b, "bob@example.org", "x@one.example");
 
 	/* Only what is meant is held.  */
-	act(&f, "{\"command\":\"queue.hold\",\"domain\":\"one.example\",\"sender\":\"alice@example.org\"}", 1, 1);
+	act(&f, "{\"command\":\"queue.hold\",\"domain\":\"one.example\",\"sender\":\"alice@example.org\"}",
+		1, 1);
 	snprintf(request, sizeof request, "{\"command\":\"queue.list\",\"ids\":[\"%s\"]}", text);
 	json_t *all = ask(&f, request);
 	assert_string_equal(state_of(json_array_get(all, 0), 0), "held");
 	assert_string_equal(state_of(json_array_get(all, 0), 1), "due");
 	json_decref(all);
-	act(&f, "{\"command\":\"queue.hold\",\"domain\":\"one.example\",\"sender\":\"alice@example.org\"}", 0, 0);
+	act(&f, "{\"command\":\"queue.hold\",\"domain\":\"one.example\",\"sender\":\"alice@example.org\"}",
+		0, 0);
 	act(&f, "{\"command\":\"queue.retry\",\"all\":true}", 2, 3);
 	act(&f, "{\"command\":\"queue.release\",\"all\":true}", 1, 1);
 
 	/* Deleting one recipient leaves the other; deleting the last one ends the message.  */
-	snprintf(request, sizeof request, "{\"command\":\"queue.delete\",\"ids\":[\"%s\"],\"recipient\":\"x@one.example\"}", text);
+	snprintf(request, sizeof request,
+		"{\"command\":\"queue.delete\",\"ids\":[\"%s\"],\"recipient\":\"x@one.example\"}",
+		text);
 	act(&f, request, 1, 1);
 	act(&f, "{\"command\":\"queue.list\"}", 2, 3 + 1);
 	snprintf(request, sizeof request, "{\"command\":\"queue.delete\",\"ids\":[\"%s\"]}", text);
 	act(&f, request, 1, 1);
 	act(&f, "{\"command\":\"queue.list\"}", 1, 2);
-	snprintf(request, sizeof request, "{\"command\":\"queue.delete\",\"ids\":[\"%s\",\"nonsense\"]}", text);
+	snprintf(request, sizeof request,
+		"{\"command\":\"queue.delete\",\"ids\":[\"%s\",\"nonsense\"]}", text);
 	all = ask(&f, request);
 	assert_int_equal(json_array_size(json_object_get(last_of(all), "missing")), 2);
 	json_decref(all);
@@ -209,15 +224,18 @@ static void wrong_requests(void **state)
 	(void)state;
 	struct fixture f;
 	begin(&f);
-	static const char which[] = "which messages? ids, sender, recipient, domain or all is wanted";
+	static const char which[] =
+		"which messages? ids, sender, recipient, domain or all is wanted";
 	refused(&f, "{\"command\":\"queue.delete\"}", which);
 	refused(&f, "{\"command\":\"queue.hold\",\"all\":1}", which);
 	refused(&f, "{\"command\":\"queue.show\"}", which);
-	refused(&f, "{\"command\":\"queue.delete\",\"ids\":\"x\"}", "\"ids\" is not a list of texts");
+	refused(&f, "{\"command\":\"queue.delete\",\"ids\":\"x\"}",
+		"\"ids\" is not a list of texts");
 	refused(&f, "{\"command\":\"queue.delete\",\"ids\":[1]}", "\"ids\" is not a list of texts");
 	refused(&f, "{\"command\":\"queue.list\",\"sender\":null}", "\"sender\" is not a text");
 	refused(&f, "{\"command\":\"queue.show\",\"ids\":[]}", "message  is not in the queue");
-	refused(&f, "{\"command\":\"queue.show\",\"ids\":[\"0000000000000\"]}", "message 0000000000000 is not in the queue");
+	refused(&f, "{\"command\":\"queue.show\",\"ids\":[\"0000000000000\"]}",
+		"message 0000000000000 is not in the queue");
 	refused(&f, "{\"command\":\"trace\"}",
 		"what is to be traced? a queue id, Message-ID, sender, recipient or @domain is wanted");
 	refused(&f, "{\"command\":\"route\"}", "an address is wanted");
@@ -232,12 +250,15 @@ static void show(void **state)
 	char text[SPOOL_ID_LEN + 1], request[256];
 	begin(&f);
 	spool_id_text(accept_message(&f, &a, "alice@example.org", "x@one.example"), text);
-	snprintf(request, sizeof request, "{\"command\":\"queue.show\",\"ids\":[\"%s\"],\"message\":true}", text);
+	snprintf(request, sizeof request,
+		"{\"command\":\"queue.show\",\"ids\":[\"%s\"],\"message\":true}", text);
 	json_t *all = ask(&f, request);
 	assert_int_equal(json_array_size(all), 3);
-	assert_string_equal(json_string_value(json_object_get(json_array_get(all, 0), "helo")), "client.example.org");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(all, 0), "helo")),
+		"client.example.org");
 	/* The octets, whatever they are: a CR LF b FF 00.  */
-	assert_string_equal(json_string_value(json_object_get(json_array_get(all, 1), "base64")), "YQ0KYv8A");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(all, 1), "base64")), "YQ0KYv8A");
 	json_decref(all);
 	end(&f);
 }
@@ -251,18 +272,24 @@ static void trace_without_history(void **state)
 	begin(&f);
 	spool_id_text(accept_message(&f, &a, "alice@example.org", "x@one.example"), text);
 	accept_message(&f, &b, "bob@example.org", "x@one.example");
-	static const struct { const char *what; size_t events; } all[] = {
-		{"alice@example.org", 1}, {"x@one.example", 2}, {"@ONE.example", 2}, {"nobody@one.example", 0}, {"@example.org", 0}};
+	static const struct {
+		const char *what;
+		size_t events;
+	} all[] = {{"alice@example.org", 1}, {"x@one.example", 2}, {"@ONE.example", 2},
+		{"nobody@one.example", 0}, {"@example.org", 0}};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		snprintf(request, sizeof request, "{\"command\":\"trace\",\"what\":\"%s\"}", all[i].what);
+		snprintf(request, sizeof request, "{\"command\":\"trace\",\"what\":\"%s\"}",
+			all[i].what);
 		json_t *got = ask(&f, request);
-		if (json_array_size(got) != all[i].events + 1) fail_msg("%s: %zu", all[i].what, json_array_size(got) - 1);
+		if (json_array_size(got) != all[i].events + 1)
+			fail_msg("%s: %zu", all[i].what, json_array_size(got) - 1);
 		json_decref(got);
 	}
 	snprintf(request, sizeof request, "{\"command\":\"trace\",\"what\":\"%s\"}", text);
 	json_t *got = ask(&f, request);
 	assert_int_equal(json_array_size(got), 2);
-	assert_string_equal(json_string_value(json_object_get(json_array_get(got, 0), "event")), "queued");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(got, 0), "event")), "queued");
 	json_decref(got);
 	end(&f);
 }
@@ -276,8 +303,10 @@ static void stats(void **state)
 	accept_message(&f, &a, "alice@example.org", "x@one.example");
 	json_t *all = ask(&f, "{\"command\":\"queue.stats\"}");
 	const json_t *o = last_of(all);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "queue"), "messages")), 1);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "queue"), "recipients")), 2);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(o, "queue"), "messages")), 1);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(o, "queue"), "recipients")), 2);
 	assert_true(json_integer_value(json_object_get(json_object_get(o, "spool"), "syncs")) > 0);
 	assert_int_equal(json_array_size(json_object_get(o, "destinations")), 2);
 	json_decref(all);
@@ -287,8 +316,12 @@ static void stats(void **state)
 int main(void)
 {
 	const struct CMUnitTest all[] = {
-		cmocka_unit_test(list), cmocka_unit_test(acts), cmocka_unit_test(wrong_requests), cmocka_unit_test(show),
-		cmocka_unit_test(trace_without_history), cmocka_unit_test(stats),
+		cmocka_unit_test(list),
+		cmocka_unit_test(acts),
+		cmocka_unit_test(wrong_requests),
+		cmocka_unit_test(show),
+		cmocka_unit_test(trace_without_history),
+		cmocka_unit_test(stats),
 	};
 	return cmocka_run_group_tests(all, NULL, NULL);
 }

@@ -7,7 +7,8 @@ static struct str without_brackets(struct str s)
 	return brackets ? str_of(s.ptr + 1, s.len - 2) : s;
 }
 
-static bool take_text(struct control_call *call, const char *key, bool *ret_has, struct str *ret_text)
+static bool take_text(
+	struct control_call *call, const char *key, bool *ret_has, struct str *ret_text)
 {
 	const json_t *value = json_object_get(call->request, key);
 	*ret_has = value != NULL;
@@ -41,7 +42,8 @@ bool selection_read(struct selection *s, struct control_call *call, bool everyth
 	if (!take_text(call, "recipient", &s->by_recipient, &s->recipient)) return false;
 	if (!take_text(call, "domain", &s->by_domain, &s->domain)) return false;
 	if (str_starts(s->domain, STR("@"))) s->domain = str_skip(s->domain, 1);
-	bool said = s->ids || s->by_sender || s->by_recipient || s->by_domain || control_flag(call, "all");
+	bool said = s->ids || s->by_sender || s->by_recipient || s->by_domain ||
+		control_flag(call, "all");
 	if (said || everything) return true;
 	control_fail(call, "which messages? ids, sender, recipient, domain or all is wanted");
 	return false;
@@ -75,7 +77,9 @@ bool selection_has_message(const struct selection *s, const struct envelope *e)
 
 bool selection_has_recipient(const struct selection *s, const struct recipient *r)
 {
-	if (s->by_recipient && !str_ieq(s->recipient, r->address) && !str_ieq(s->recipient, r->original)) return false;
+	if (s->by_recipient && !str_ieq(s->recipient, r->address) &&
+		!str_ieq(s->recipient, r->original))
+		return false;
 	if (!s->by_domain) return true;
 	size_t at = str_rfind(r->address, '@');
 	struct str domain = at < r->address.len ? str_skip(r->address, at + 1) : STR("");

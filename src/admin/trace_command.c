@@ -8,7 +8,7 @@ struct trace {
 	struct control_call *call;
 	struct history_search search;
 	struct selection sender, recipient; /* without a history: a sweep over the queue */
-	uint64_t ids[MESSAGES_MAX]; /* that the history told of */
+	uint64_t ids[MESSAGES_MAX];         /* that the history told of */
 	size_t id_count, at;
 	size_t told;
 };
@@ -36,7 +36,8 @@ static void add_accepted(json_t *o, const struct history_record *r)
 {
 	json_object_set_new(o, "sender", control_str(r->sender));
 	json_t *recipients = json_array();
-	for (uint32_t i = 0; i < r->recipient_count; i++) json_array_append_new(recipients, control_str(r->recipients[i]));
+	for (uint32_t i = 0; i < r->recipient_count; i++)
+		json_array_append_new(recipients, control_str(r->recipients[i]));
 	json_object_set_new(o, "recipients", recipients);
 	json_object_set_new(o, "size", json_integer((json_int_t)r->size));
 	add_text(o, "message_id", r->message_id);
@@ -65,14 +66,16 @@ static void add_outcome(json_t *o, const struct history_record *r)
 static json_t *record_view(const struct history_record *r)
 {
 	char text[SPOOL_ID_LEN + 1];
-	const char *event = (size_t)r->event < ARRAY_LEN(event_names) ? event_names[r->event] : NULL;
-	json_t *o = json_pack("{s:o, s:s, s:o}", "id", control_str(spool_id_text(r->id, text)), "event",
-		event ? event : "unknown", "time", control_time(r->wall));
+	const char *event =
+		(size_t)r->event < ARRAY_LEN(event_names) ? event_names[r->event] : NULL;
+	json_t *o = json_pack("{s:o, s:s, s:o}", "id", control_str(spool_id_text(r->id, text)),
+		"event", event ? event : "unknown", "time", control_time(r->wall));
 	if (!o) return NULL;
 	if (r->event == HISTORY_ACCEPTED) add_accepted(o, r);
 	add_text(o, "recipient", r->recipient);
 	if (r->event == HISTORY_ATTEMPT) add_outcome(o, r);
-	if (r->other_id) json_object_set_new(o, "other_id", control_str(spool_id_text(r->other_id, text)));
+	if (r->other_id)
+		json_object_set_new(o, "other_id", control_str(spool_id_text(r->other_id, text)));
 	return o;
 }
 
@@ -87,7 +90,10 @@ static void tell_live(struct trace *t, slot message)
 	control_say(t->call, view);
 }
 
-static void trace_done(struct trace *t) { control_done(t->call, json_pack("{s:I}", "events", (json_int_t)t->told)); }
+static void trace_done(struct trace *t)
+{
+	control_done(t->call, json_pack("{s:I}", "events", (json_int_t)t->told));
+}
 
 /* After the history: what it told of and is still there.  */
 static void live_step(struct control_call *call)
@@ -106,8 +112,8 @@ static bool is_meant(struct trace *t, slot message)
 {
 	struct spool_reader reader;
 	if (spool_read_open(t->call->admin->spool, message, &reader) != 0) return false;
-	bool meant = selection_has_message(&t->recipient, &reader.envelope)
-		|| (t->sender.by_sender && selection_has_message(&t->sender, &reader.envelope));
+	bool meant = selection_has_message(&t->recipient, &reader.envelope) ||
+		(t->sender.by_sender && selection_has_message(&t->sender, &reader.envelope));
 	spool_read_close(&reader);
 	return meant;
 }
@@ -166,7 +172,10 @@ static void begin_sweep(struct trace *t, struct str what)
 {
 	bool domain = str_starts(what, STR("@"));
 	t->sender = (struct selection){.at = 1, .by_sender = !domain, .sender = what};
-	t->recipient = (struct selection){.at = 1, .by_recipient = !domain, .recipient = what, .by_domain = domain,
+	t->recipient = (struct selection){.at = 1,
+		.by_recipient = !domain,
+		.recipient = what,
+		.by_domain = domain,
 		.domain = domain ? str_skip(what, 1) : STR_NONE};
 	t->call->step = sweep_step;
 }
@@ -176,7 +185,8 @@ void trace_command(struct control_call *call)
 	struct str what = control_text(call, "what");
 	struct trace *t = what.len && call->admin->queue ? calloc(1, sizeof *t) : NULL;
 	if (!t) {
-		control_fail(call, "what is to be traced? a queue id, Message-ID, sender, recipient or @domain is wanted");
+		control_fail(call,
+			"what is to be traced? a queue id, Message-ID, sender, recipient or @domain is wanted");
 		return;
 	}
 	uint64_t id;
@@ -190,7 +200,8 @@ void trace_command(struct control_call *call)
 		begin_sweep(t, what);
 	} else {
 		json_int_t max = json_integer_value(json_object_get(call->request, "max"));
-		t->search = (struct history_search){.found = found, .done = searched,
+		t->search = (struct history_search){.found = found,
+			.done = searched,
 			.max = max > 0 && max < MESSAGES_MAX ? (uint32_t)max : MESSAGES_MAX};
 		history_search(call->admin->history, &t->search, what);
 	}

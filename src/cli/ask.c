@@ -36,8 +36,10 @@ static void no_server(struct conversation *c, int error)
 {
 	char text[400];
 	bool absent = error == ENOENT || error == ECONNREFUSED;
-	snprintf(text, sizeof text, absent ? "no server is running here (%s: %s); `rockdove serve` starts one"
-		: "%s: %s", c->ask->path, strerror(error));
+	snprintf(text, sizeof text,
+		absent ? "no server is running here (%s: %s); `rockdove serve` starts one"
+		       : "%s: %s",
+		c->ask->path, strerror(error));
 	unavailable(c, text);
 }
 
@@ -46,9 +48,13 @@ static void take_line(struct conversation *c, struct str line)
 	json_t *object = json_loadb(line.ptr, line.len, 0, NULL);
 	const char *error = ask_text(object, "error");
 	bool last = json_is_true(json_object_get(object, "done"));
-	if (!object) unavailable(c, "the server's answer is not JSON");
-	else if (last && *error) unavailable(c, error);
-	else c->ask->answer(c->ask, object, last);
+	json_object_del(object, "done"); /* a mark of the protocol, nothing to show */
+	if (!object)
+		unavailable(c, "the server's answer is not JSON");
+	else if (last && *error)
+		unavailable(c, error);
+	else
+		c->ask->answer(c->ask, object, last);
 	if (last) finish(c, EXIT_DONE);
 	json_decref(object);
 }
@@ -82,7 +88,8 @@ static void connected(struct io_stream *s, int error)
 static void ended(struct io_stream *s, int error)
 {
 	(void)error;
-	unavailable(conversation_of(s), "the server has closed the connection before its answer was whole");
+	unavailable(conversation_of(s),
+		"the server has closed the connection before its answer was whole");
 }
 
 static void drained(struct io_stream *s) { (void)s; }
@@ -106,8 +113,10 @@ int ask_server(struct cli_world *w, struct ask *ask, json_t *request)
 	c.stream.io = w->io;
 	struct net_address address = {.family = NET_UNIX, .path = ask->path};
 	int error = io_connect(w->io, &c.stream, &events, &address, NULL);
-	if (error) no_server(&c, -error);
-	else io_run(w->io);
+	if (error)
+		no_server(&c, -error);
+	else
+		io_run(w->io);
 	io_close(&c.stream);
 	buf_release(&c.in);
 	buf_release(&line);

@@ -7,9 +7,9 @@
 #include <jansson.h>
 
 struct ask {
-	const char *command;       /* of the command line, for what is said */
-	const char *path;          /* of the control socket */
-	bool quiet;                /* say nothing when no server is there */
+	const char *command; /* of the command line, for what is said */
+	const char *path;    /* of the control socket */
+	bool quiet;          /* say nothing when no server is there */
 	/* An object of the answer came, borrowed; also the last, unless it is an error.  */
 	void (*answer)(struct ask *ask, const json_t *object, bool last);
 	void *context;

@@ -4,8 +4,17 @@
 #include "mail/address.h"
 
 enum option {
-	OPT_MESSAGES, OPT_CONNECTIONS, OPT_SIZE, OPT_RECIPIENTS, OPT_RATE, OPT_PER_CONNECTION, OPT_FROM, OPT_TO, OPT_HELO,
-	OPT_JSON, OPTIONS
+	OPT_MESSAGES,
+	OPT_CONNECTIONS,
+	OPT_SIZE,
+	OPT_RECIPIENTS,
+	OPT_RATE,
+	OPT_PER_CONNECTION,
+	OPT_FROM,
+	OPT_TO,
+	OPT_HELO,
+	OPT_JSON,
+	OPTIONS
 };
 
 const struct cli_option cli_bench_options[] = {
@@ -27,8 +36,8 @@ enum { TO_MAX = 1000 };
 static int number(struct str value, uint64_t min, uint64_t max, const char *what, uint64_t *to)
 {
 	if (str_to_u64(value, max, to) && *to >= min) return EXIT_DONE;
-	cli_say("bench", "--%s wants %llu to %llu, not \"" STR_FMT "\"", what, (unsigned long long)min,
-		(unsigned long long)max, STR_ARG(value));
+	cli_say("bench", "--%s wants %llu to %llu, not \"" STR_FMT "\"", what,
+		(unsigned long long)min, (unsigned long long)max, STR_ARG(value));
 	return EXIT_USAGE;
 }
 
@@ -47,11 +56,14 @@ static int read_rate(struct str value, uint64_t *to)
 	int64_t ms = 1000;
 	char text[32];
 	snprintf(text, sizeof text, "1" STR_FMT, STR_ARG(str_head(unit, 8)));
-	if (str_to_u64(count, 100000000, to) && (!has_unit || cli_parse_time(str_from_c(text), &ms)) && ms > 0) {
+	if (str_to_u64(count, 100000000, to) &&
+		(!has_unit || cli_parse_time(str_from_c(text), &ms)) && ms > 0) {
 		*to = *to * 1000 / (uint64_t)ms;
 		if (*to) return EXIT_DONE;
 	}
-	cli_say("bench", "--rate wants messages per time such as 1000/s, at least 1/s, not \"" STR_FMT "\"", STR_ARG(value));
+	cli_say("bench",
+		"--rate wants messages per time such as 1000/s, at least 1/s, not \"" STR_FMT "\"",
+		STR_ARG(value));
 	return EXIT_USAGE;
 }
 
@@ -74,7 +86,8 @@ static int take_option(struct bench_options *o, struct str *to, int option, stru
 	case OPT_SIZE: return read_size(value, &o->size);
 	case OPT_RECIPIENTS: return number(value, 1, 10000, "recipients", &o->recipients);
 	case OPT_RATE: return read_rate(value, &o->rate);
-	case OPT_PER_CONNECTION: return number(value, 0, 100000000, "per-connection", &o->per_connection);
+	case OPT_PER_CONNECTION:
+		return number(value, 0, 100000000, "per-connection", &o->per_connection);
 	case OPT_FROM: o->from = value; return EXIT_DONE;
 	case OPT_TO: return add_to(o, to, value);
 	case OPT_HELO: o->helo = value; return EXIT_DONE;
@@ -103,10 +116,15 @@ static int run(const struct cli *cli, struct bench_options *o, struct str *to)
 
 int cli_bench(const struct cli *cli, int argc, char **argv)
 {
-	struct cli_options all = {.command = "bench", .table = cli_bench_options, .count = OPTIONS, .argc = argc, .at = 1,
+	struct cli_options all = {.command = "bench",
+		.table = cli_bench_options,
+		.count = OPTIONS,
+		.argc = argc,
+		.at = 1,
 		.argv = argv};
 	struct str to[TO_MAX];
-	struct bench_options o = {.messages = 1000, .connections = 10, .size = 4096, .recipients = 1, .to = to};
+	struct bench_options o = {
+		.messages = 1000, .connections = 10, .size = 4096, .recipients = 1, .to = to};
 	struct str value;
 	for (int option; (option = cli_next(&all, &value)) != CLI_END;) {
 		int code = option == CLI_BAD ? EXIT_USAGE : take_option(&o, to, option, value);

@@ -7,10 +7,11 @@
 
 struct bench_options {
 	struct str server, from, helo;
-	const struct str *to;          /* recipients are taken from these in turn */
+	const struct str *to; /* recipients are taken from these in turn */
 	uint32_t to_count;
-	uint64_t messages, connections, size, recipients, per_connection; /* per_connection 0: as many as it takes */
-	uint64_t rate;                 /* messages per second in all; 0: as fast as answers come */
+	uint64_t messages, connections, size, recipients,
+		per_connection; /* per_connection 0: as many as it takes */
+	uint64_t rate;          /* messages per second in all; 0: as fast as answers come */
 	bool json;
 };
 

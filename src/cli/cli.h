@@ -5,24 +5,34 @@
 #include "base/buf.h"
 
 /* sysexits(3).  */
-enum cli_exit { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_DATA = 65, EXIT_UNAVAILABLE = 69, EXIT_SOFTWARE = 70, EXIT_IO = 74, EXIT_TRY_AGAIN = 75, EXIT_CONFIG = 78 };
+enum cli_exit {
+	EXIT_DONE = 0,
+	EXIT_USAGE = 64,
+	EXIT_DATA = 65,
+	EXIT_UNAVAILABLE = 69,
+	EXIT_SOFTWARE = 70,
+	EXIT_IO = 74,
+	EXIT_TRY_AGAIN = 75,
+	EXIT_CONFIG = 78
+};
 
 struct cli {
-	const char *program;      /* "rockdove" */
-	struct str config_file;   /* -c, $ROCKDOVE_CONF, /etc/rockdove/rockdove.conf, or empty: the defaults */
+	const char *program; /* "rockdove" */
+	struct str
+		config_file; /* -c, $ROCKDOVE_CONF, /etc/rockdove/rockdove.conf, or empty: the defaults */
 };
 
 struct cli_option {
-	const char *name;         /* "from" */
-	char letter;              /* 'f', or 0 */
-	bool value;               /* takes one */
+	const char *name; /* "from" */
+	char letter;      /* 'f', or 0 */
+	bool value;       /* takes one */
 };
 
 struct cli_command {
 	const char *name;
-	const char *arguments;    /* for the usage line */
-	const char *summary;      /* one line */
-	const char *help;         /* what -h prints besides: options, a line each */
+	const char *arguments; /* for the usage line */
+	const char *summary;   /* one line */
+	const char *help;      /* what -h prints besides: options, a line each */
 	/* argv[0] is the sub-command's name; -c and -h are taken out already.  */
 	int (*run)(const struct cli *cli, int argc, char **argv);
 	/* Its options, so that a value that looks like -c or -h is left alone; NULL: none takes a value.  */
@@ -69,7 +79,7 @@ struct cli_options {
 	const struct cli_option *table;
 	int count, argc, at;
 	char **argv;
-	bool operands_only;   /* after "--" */
+	bool operands_only; /* after "--" */
 };
 enum { CLI_END = -1, CLI_BAD = -2, CLI_ARGUMENT = -3 };
 int cli_next(struct cli_options *o, struct str *ret_value);

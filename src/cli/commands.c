@@ -15,7 +15,8 @@ const struct cli_command cli_commands[] = {
 	{
 		.name = "send",
 		.arguments = "[OPTIONS] RECIPIENT...",
-		.summary = "Send a message, to a server or straight to the recipients' mail exchangers.",
+		.summary =
+			"Send a message, to a server or straight to the recipients' mail exchangers.",
 		.help = "What each recipient got is a line on standard output; 0 when all have it, 75 when some may be\n"
 			"tried again, 69 when some were refused.\n\n"
 			"  -s, --server HOST[:PORT]   the server; without it, the exchangers of each recipient's domain\n"

@@ -28,7 +28,9 @@ bool compose_read_file(struct str path, const char *command, struct buf *ret)
 		ret->len += n;
 		fine = room && !ferror(file);
 	}
-	if (!fine) cli_say(command, STR_FMT ": %s", STR_ARG(path), ret->failed ? "too large" : strerror(errno));
+	if (!fine)
+		cli_say(command, STR_FMT ": %s", STR_ARG(path),
+			ret->failed ? "too large" : strerror(errno));
 	if (file && !standard) fclose(file);
 	return fine;
 }
@@ -54,17 +56,20 @@ static bool has_eight_bit(struct str s)
 
 int compose_whole(struct str text, const char *command, struct composed *ret)
 {
-	*ret = (struct composed){.eight_bit = has_eight_bit(text), .has_date = true, .has_message_id = true};
+	*ret = (struct composed){
+		.eight_bit = has_eight_bit(text), .has_date = true, .has_message_id = true};
 	buf_init(&ret->content, COMPOSED_MAX);
 	add_crlf(&ret->content, text);
 	/* The last line ends, too (RFC 5321 4.1.1.4).  */
-	if (ret->content.len && ret->content.ptr[ret->content.len - 1] != '\n') buf_add(&ret->content, STR("\r\n"));
+	if (ret->content.len && ret->content.ptr[ret->content.len - 1] != '\n')
+		buf_add(&ret->content, STR("\r\n"));
 	if (buf_ok(&ret->content)) return EXIT_DONE;
 	cli_say(command, "the message is too large");
 	return EXIT_DATA;
 }
 
-bool compose_add_copy(const struct composed *c, struct buf *out, msec wall, struct str id, struct str hostname)
+bool compose_add_copy(
+	const struct composed *c, struct buf *out, msec wall, struct str id, struct str hostname)
 {
 	if (!c->has_date) {
 		buf_add(out, STR("Date: "));
@@ -72,7 +77,8 @@ bool compose_add_copy(const struct composed *c, struct buf *out, msec wall, stru
 		buf_add(out, STR("\r\n"));
 	}
 	if (!c->has_message_id)
-		buf_printf(out, "Message-ID: <" STR_FMT "@" STR_FMT ">\r\n", STR_ARG(id), STR_ARG(hostname));
+		buf_printf(out, "Message-ID: <" STR_FMT "@" STR_FMT ">\r\n", STR_ARG(id),
+			STR_ARG(hostname));
 	return buf_add(out, buf_str(&c->content));
 }
 
@@ -80,8 +86,10 @@ bool compose_add_copy(const struct composed *c, struct buf *out, msec wall, stru
 
 static GMimeDataWrapper *wrap(struct str octets)
 {
-	GMimeStream *stream = g_mime_stream_mem_new_with_buffer(octets.len ? octets.ptr : "", octets.len);
-	GMimeDataWrapper *content = g_mime_data_wrapper_new_with_stream(stream, GMIME_CONTENT_ENCODING_DEFAULT);
+	GMimeStream *stream =
+		g_mime_stream_mem_new_with_buffer(octets.len ? octets.ptr : "", octets.len);
+	GMimeDataWrapper *content =
+		g_mime_data_wrapper_new_with_stream(stream, GMIME_CONTENT_ENCODING_DEFAULT);
 	g_object_unref(stream);
 	return content;
 }
@@ -96,7 +104,8 @@ static GMimeContentEncoding text_encoding(struct str body)
 		eight_bit += (unsigned char)body.ptr[i] > 127;
 	}
 	if (eight_bit > body.len / 3) return GMIME_CONTENT_ENCODING_BASE64;
-	return eight_bit || longest > 990 ? GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE : GMIME_CONTENT_ENCODING_7BIT;
+	return eight_bit || longest > 990 ? GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE
+					  : GMIME_CONTENT_ENCODING_7BIT;
 }
 
 static GMimeObject *text_part(struct str body)
@@ -116,10 +125,18 @@ static char *guess_type(const char *name, struct str octets)
 	char *guessed = g_content_type_guess(name, (const guchar *)octets.ptr, octets.len, NULL);
 	char *type = g_content_type_get_mime_type(guessed);
 	g_free(guessed);
-	if (type && strchr(type, '/') && !g_str_has_prefix(type, "multipart/") && !g_str_has_prefix(type, "message/"))
+	if (type && strchr(type, '/') && !g_str_has_prefix(type, "multipart/") &&
+		!g_str_has_prefix(type, "message/"))
 		return type;
 	g_free(type);
 	return g_strdup("application/octet-stream");
+}
+
+/* The parameter's text as UTF-8 (RFC 2231), whatever else could hold it.  */
+static void keep_utf8(GMimeParamList *parameters, const char *name)
+{
+	GMimeParam *parameter = g_mime_param_list_get_parameter(parameters, name);
+	if (parameter) g_mime_param_set_charset(parameter, "utf-8");
 }
 
 static GMimeObject *file_part(struct str path, struct str octets)
@@ -134,6 +151,12 @@ static GMimeObject *file_part(struct str path, struct str octets)
 	g_mime_part_set_content_encoding(part, GMIME_CONTENT_ENCODING_BASE64);
 	g_mime_object_set_disposition(GMIME_OBJECT(part), GMIME_DISPOSITION_ATTACHMENT);
 	g_mime_part_set_filename(part, name);
+	keep_utf8(g_mime_content_type_get_parameters(
+			  g_mime_object_get_content_type(GMIME_OBJECT(part))),
+		"name");
+	keep_utf8(g_mime_content_disposition_get_parameters(
+			  g_mime_object_get_content_disposition(GMIME_OBJECT(part))),
+		"filename");
 	g_free(type);
 	g_free(name);
 	return GMIME_OBJECT(part);
@@ -179,14 +202,16 @@ static bool header_fine(struct str field, struct str *ret_name, struct str *ret_
 	for (size_t i = 0; i < ret_name->len; i++)
 		if (ret_name->ptr[i] <= ' ' || ret_name->ptr[i] > '~') return false;
 	for (size_t i = 0; i < ret_value->len; i++)
-		if ((unsigned char)ret_value->ptr[i] < ' ' && ret_value->ptr[i] != '\t') return false;
+		if ((unsigned char)ret_value->ptr[i] < ' ' && ret_value->ptr[i] != '\t')
+			return false;
 	return utf8_valid(*ret_value);
 }
 
 /* Those that stand once replace ours; others are added.  */
 static bool add_header(GMimeMessage *m, struct str field, struct composed *ret)
 {
-	static const char *const once[] = {"From", "To", "Subject", "Date", "Message-ID", "Reply-To", "Sender"};
+	static const char *const once[] = {
+		"From", "To", "Subject", "Date", "Message-ID", "Reply-To", "Sender"};
 	struct str name, value;
 	if (!header_fine(field, &name, &value)) return false;
 	if (str_ieq(name, STR("Date"))) ret->has_date = true;
@@ -196,7 +221,8 @@ static bool add_header(GMimeMessage *m, struct str field, struct composed *ret)
 		set_header(m, once[i], value);
 		return true;
 	}
-	char *n = g_strndup(name.ptr, name.len), *v = g_strndup(value.len ? value.ptr : "", value.len);
+	char *n = g_strndup(name.ptr, name.len),
+	     *v = g_strndup(value.len ? value.ptr : "", value.len);
 	g_mime_object_append_header(GMIME_OBJECT(m), n, v, "utf-8");
 	g_free(n);
 	g_free(v);
@@ -207,19 +233,23 @@ static void add_recipients(GMimeMessage *m, const struct compose *c)
 {
 	struct buf all;
 	buf_init(&all, COMPOSED_MAX);
-	for (uint32_t i = 0; i < c->to_count; i++) buf_printf(&all, "%s" STR_FMT, i ? ", " : "", STR_ARG(c->to[i]));
+	for (uint32_t i = 0; i < c->to_count; i++)
+		buf_printf(&all, "%s" STR_FMT, i ? ", " : "", STR_ARG(c->to[i]));
 	set_header(m, "To", buf_str(&all));
 	buf_release(&all);
 }
 
-static int add_headers(GMimeMessage *m, const struct compose *c, const char *command, struct composed *ret)
+static int add_headers(
+	GMimeMessage *m, const struct compose *c, const char *command, struct composed *ret)
 {
 	set_header(m, "From", c->from);
 	add_recipients(m, c);
 	if (c->subject.len) set_header(m, "Subject", c->subject);
 	for (uint32_t i = 0; i < c->header_count; i++) {
 		if (add_header(m, c->headers[i], ret)) continue;
-		cli_say(command, "\"" STR_FMT "\" is not a header field; \"Name: value\" on one line is wanted",
+		cli_say(command,
+			"\"" STR_FMT
+			"\" is not a header field; \"Name: value\" on one line is wanted",
 			STR_ARG(c->headers[i]));
 		return EXIT_USAGE;
 	}
@@ -230,7 +260,8 @@ static int write_out(GMimeMessage *m, const char *command, struct composed *ret)
 {
 	GMimeFormatOptions *format = g_mime_format_options_new();
 	g_mime_format_options_set_newline_format(format, GMIME_NEWLINE_FORMAT_DOS);
-	g_mime_format_options_set_param_encoding_method(format, GMIME_PARAM_ENCODING_METHOD_RFC2231);
+	g_mime_format_options_set_param_encoding_method(
+		format, GMIME_PARAM_ENCODING_METHOD_RFC2231);
 	char *text = g_mime_object_to_string(GMIME_OBJECT(m), format);
 	g_mime_format_options_free(format);
 	bool date = ret->has_date, message_id = ret->has_message_id;
@@ -245,7 +276,8 @@ int compose_message(const struct compose *c, const char *command, struct compose
 {
 	*ret = (struct composed){0};
 	if (!utf8_valid(c->body) || memchr(c->body.len ? c->body.ptr : "x", 0, c->body.len)) {
-		cli_say(command, "the body is not UTF-8 text; --attach sends any file, --message a whole message");
+		cli_say(command,
+			"the body is not UTF-8 text; --attach sends any file, --message a whole message");
 		return EXIT_DATA;
 	}
 	g_mime_init();
@@ -260,6 +292,5 @@ int compose_message(const struct compose *c, const char *command, struct compose
 		code = write_out(m, command, ret);
 	}
 	g_object_unref(m);
-	g_mime_shutdown();
 	return code;
 }

@@ -32,9 +32,11 @@ static int unknown(struct str name)
 		if (!nearest || d < distance) nearest = c, distance = d;
 	}
 	if (nearest && units_near(name, distance))
-		cli_say(NULL, "there is no command \"" STR_FMT "\"; did you mean \"%s\"?", STR_ARG(name), nearest->name);
+		cli_say(NULL, "there is no command \"" STR_FMT "\"; did you mean \"%s\"?",
+			STR_ARG(name), nearest->name);
 	else
-		cli_say(NULL, "there is no command \"" STR_FMT "\"; `rockdove --help` shows them", STR_ARG(name));
+		cli_say(NULL, "there is no command \"" STR_FMT "\"; `rockdove --help` shows them",
+			STR_ARG(name));
 	return EXIT_USAGE;
 }
 
@@ -43,7 +45,7 @@ static int unknown(struct str name)
 struct common {
 	struct str config; /* ptr NULL: not given */
 	bool help, version;
-	bool missing;      /* -c without a value */
+	bool missing; /* -c without a value */
 };
 
 /* Whether argument is an option of the command that takes its value from the next argument.  */
@@ -54,7 +56,9 @@ static bool takes_next(const struct cli_command *command, struct str argument)
 		const struct cli_option *o = &command->options[i];
 		if (!o->value) continue;
 		if (argument.len == 2 && o->letter && argument.ptr[1] == o->letter) return true;
-		if (str_starts(argument, STR("--")) && str_eq(str_skip(argument, 2), str_from_c(o->name))) return true;
+		if (str_starts(argument, STR("--")) &&
+			str_eq(str_skip(argument, 2), str_from_c(o->name)))
+			return true;
 	}
 	return false;
 }
@@ -63,20 +67,23 @@ static bool takes_next(const struct cli_command *command, struct str argument)
 static int common_option(struct common *common, int argc, char **argv, int at)
 {
 	struct str argument = str_from_c(argv[at]);
-	if (str_eq(argument, STR("-h")) || str_eq(argument, STR("--help"))) return common->help = true, 1;
+	if (str_eq(argument, STR("-h")) || str_eq(argument, STR("--help")))
+		return common->help = true, 1;
 	if (str_eq(argument, STR("--version"))) return common->version = true, 1;
 	if (str_eq(argument, STR("-c")) || str_eq(argument, STR("--config"))) {
 		common->missing = at + 1 >= argc;
 		if (!common->missing) common->config = str_from_c(argv[at + 1]);
 		return 2;
 	}
-	if (str_starts(argument, STR("--config="))) return common->config = str_skip(argument, 9), 1;
+	if (str_starts(argument, STR("--config=")))
+		return common->config = str_skip(argument, 9), 1;
 	return 0;
 }
 
 /* Take the common options out of argv, up to "--"; and up to the first operand when there is no command yet.  Returns
  * how many arguments are left.  */
-static int take_common(struct common *common, const struct cli_command *command, int argc, char **argv)
+static int take_common(
+	struct common *common, const struct cli_command *command, int argc, char **argv)
 {
 	int kept = 1, at = 1;
 	while (at < argc && strcmp(argv[at], "--") != 0) {
@@ -123,7 +130,9 @@ static const struct cli_command *classic(const char *argv0)
 	struct str name = str_from_c(argv0);
 	size_t slash = str_rfind(name, '/');
 	if (slash < name.len) name = str_skip(name, slash + 1);
-	if (!str_eq(name, STR("sendmail")) && !str_eq(name, STR("mailq")) && !str_eq(name, STR("newaliases"))) return NULL;
+	if (!str_eq(name, STR("sendmail")) && !str_eq(name, STR("mailq")) &&
+		!str_eq(name, STR("newaliases")))
+		return NULL;
 	return cli_command_find(name);
 }
 
@@ -158,7 +167,8 @@ int cli_main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (argv[1][0] == '-') {
-		cli_say(NULL, "there is no option %s; `rockdove --help` shows what there is", argv[1]);
+		cli_say(NULL, "there is no option %s; `rockdove --help` shows what there is",
+			argv[1]);
 		return EXIT_USAGE;
 	}
 	return run_command(&common, argc - 1, argv + 1);

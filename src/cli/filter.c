@@ -27,9 +27,14 @@ static void add_id(struct filter *f, struct str id)
 
 bool filter_read(struct filter *f, const char *command, int argc, char **argv)
 {
-	static const char *const keys[] = {
-		[FILTER_SENDER] = "sender", [FILTER_RECIPIENT] = "recipient", [FILTER_DOMAIN] = "domain"};
-	struct cli_options o = {.command = "queue", .table = filter_options, .count = FILTER_OPTIONS, .argc = argc, .at = 1,
+	static const char *const keys[] = {[FILTER_SENDER] = "sender",
+		[FILTER_RECIPIENT] = "recipient",
+		[FILTER_DOMAIN] = "domain"};
+	struct cli_options o = {.command = "queue",
+		.table = filter_options,
+		.count = FILTER_OPTIONS,
+		.argc = argc,
+		.at = 1,
 		.argv = argv};
 	*f = (struct filter){.request = json_pack("{s:s}", "command", command)};
 	struct str value;
@@ -38,11 +43,16 @@ bool filter_read(struct filter *f, const char *command, int argc, char **argv)
 			json_decref(f->request);
 			return false;
 		}
-		if (option == FILTER_JSON) f->json = true;
-		else if (option == FILTER_MESSAGE) f->message = true;
-		else if (option == FILTER_ALL) choose(f, "all", json_true());
-		else if (option == CLI_ARGUMENT) add_id(f, value);
-		else choose(f, keys[option], text(value));
+		if (option == FILTER_JSON)
+			f->json = true;
+		else if (option == FILTER_MESSAGE)
+			f->message = true;
+		else if (option == FILTER_ALL)
+			choose(f, "all", json_true());
+		else if (option == CLI_ARGUMENT)
+			add_id(f, value);
+		else
+			choose(f, keys[option], text(value));
 	}
 	if (f->message) json_object_set_new(f->request, "message", json_true());
 	return true;

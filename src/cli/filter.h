@@ -7,14 +7,22 @@
 #include <jansson.h>
 
 /* Options that every table of `queue` begins with, in this order.  */
-enum { FILTER_JSON, FILTER_SENDER, FILTER_RECIPIENT, FILTER_DOMAIN, FILTER_ALL, FILTER_MESSAGE, FILTER_OPTIONS };
+enum {
+	FILTER_JSON,
+	FILTER_SENDER,
+	FILTER_RECIPIENT,
+	FILTER_DOMAIN,
+	FILTER_ALL,
+	FILTER_MESSAGE,
+	FILTER_OPTIONS
+};
 extern const struct cli_option filter_options[FILTER_OPTIONS];
 extern const int filter_option_count;
 
 struct filter {
-	json_t *request;   /* with "command" and what was chosen; the caller's */
+	json_t *request; /* with "command" and what was chosen; the caller's */
 	bool json, message;
-	bool chosen;       /* anything at all */
+	bool chosen; /* anything at all */
 };
 
 /* Read argv (argv[0] is the verb).  command: for the request.  False: said.  */

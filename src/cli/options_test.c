@@ -2,7 +2,8 @@
 
 #include "base/test.h"
 
-static const struct cli_option table[] = {{"from", 'f', true}, {"trace", 0, false}, {"json", 'j', false}};
+static const struct cli_option table[] = {
+	{"from", 'f', true}, {"trace", 0, false}, {"json", 'j', false}};
 
 static int count(char **argv)
 {
@@ -14,7 +15,12 @@ static int count(char **argv)
 /* The options and values of argv as "0:x 1 A:operand".  */
 static void check(const char *wanted, char **argv)
 {
-	struct cli_options o = {.command = "test", .table = table, .count = 3, .argc = count(argv), .at = 1, .argv = argv};
+	struct cli_options o = {.command = "test",
+		.table = table,
+		.count = 3,
+		.argc = count(argv),
+		.at = 1,
+		.argv = argv};
 	struct buf got;
 	struct str value;
 	buf_init(&got, 4096);
@@ -24,8 +30,10 @@ static void check(const char *wanted, char **argv)
 			buf_add(&got, STR("bad"));
 			break;
 		}
-		if (option == CLI_ARGUMENT) buf_add_c(&got, 'A');
-		else buf_add_u64(&got, (uint64_t)option);
+		if (option == CLI_ARGUMENT)
+			buf_add_c(&got, 'A');
+		else
+			buf_add_u64(&got, (uint64_t)option);
 		if (value.ptr) buf_printf(&got, ":" STR_FMT, STR_ARG(value));
 	}
 	assert_str(buf_str(&got), wanted);
@@ -73,25 +81,41 @@ static void dispatch(void **state)
 	assert_int_equal(run((char *[]){A("rockdove"), A("--nothing"), NULL}), EXIT_USAGE);
 	assert_int_equal(run((char *[]){A("rockdove"), A("serve"), A("-c"), NULL}), EXIT_USAGE);
 	/* -c before and after; the wrong file shows that it was taken.  */
-	assert_int_equal(run((char *[]){A("rockdove"), A("-c"), A(bad_config), A("serve"), A("--check"), NULL}), EXIT_CONFIG);
-	assert_int_equal(run((char *[]){A("rockdove"), A("serve"), A("--check"), A("-c"), A(bad_config), NULL}), EXIT_CONFIG);
-	assert_int_equal(run((char *[]){A("rockdove"), A("serve"), A("--config=/no/such/file"), A("--check"), NULL}), EXIT_CONFIG);
-	assert_int_equal(run((char *[]){A("/usr/sbin/sendmail"), A("-C"), A(bad_config), A("a@b.example"), NULL}), EXIT_CONFIG);
+	assert_int_equal(run((char *[]){A("rockdove"), A("-c"), A(bad_config), A("serve"),
+				 A("--check"), NULL}),
+		EXIT_CONFIG);
+	assert_int_equal(run((char *[]){A("rockdove"), A("serve"), A("--check"), A("-c"),
+				 A(bad_config), NULL}),
+		EXIT_CONFIG);
+	assert_int_equal(run((char *[]){A("rockdove"), A("serve"), A("--config=/no/such/file"),
+				 A("--check"), NULL}),
+		EXIT_CONFIG);
+	assert_int_equal(run((char *[]){A("/usr/sbin/sendmail"), A("-C"), A(bad_config),
+				 A("a@b.example"), NULL}),
+		EXIT_CONFIG);
 	assert_int_equal(run((char *[]){A("mailq"), A("-C"), A(bad_config), NULL}), EXIT_CONFIG);
 	assert_int_equal(run((char *[]){A("newaliases"), NULL}), EXIT_DONE);
 	/* As the value of an option, -c and -h are left alone.  */
-	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("--subject"), A("-c"), A("--body"), A("-h"),
-		A("--config"), A(bad_config), A("a@b.example"), NULL}), EXIT_CONFIG);
+	assert_int_equal(
+		run((char *[]){A("rockdove"), A("send"), A("--subject"), A("-c"), A("--body"),
+			A("-h"), A("--config"), A(bad_config), A("a@b.example"), NULL}),
+		EXIT_CONFIG);
 	/* Behind "--" nothing is an option.  */
-	assert_int_equal(run((char *[]){A("rockdove"), A("-c"), A(bad_config), A("send"), A("--"), A("-h"), NULL}), EXIT_USAGE);
-	assert_int_equal(run((char *[]){A("rockdove"), A("-c"), A(bad_config), A("send"), A("--"), A("-h@b.example"), NULL}),
+	assert_int_equal(run((char *[]){A("rockdove"), A("-c"), A(bad_config), A("send"), A("--"),
+				 A("-h"), NULL}),
+		EXIT_USAGE);
+	assert_int_equal(run((char *[]){A("rockdove"), A("-c"), A(bad_config), A("send"), A("--"),
+				 A("-h@b.example"), NULL}),
 		EXIT_CONFIG);
 	/* What cannot be secure says so.  */
-	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("--tls"), A("starttls"), A("a@b.example"), NULL}),
+	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("--tls"), A("starttls"),
+				 A("a@b.example"), NULL}),
 		EXIT_UNAVAILABLE);
-	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("--user"), A("x"), A("a@b.example"), NULL}),
+	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("--user"), A("x"),
+				 A("a@b.example"), NULL}),
 		EXIT_UNAVAILABLE);
-	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("not an address"), NULL}), EXIT_USAGE);
+	assert_int_equal(
+		run((char *[]){A("rockdove"), A("send"), A("not an address"), NULL}), EXIT_USAGE);
 	assert_int_equal(run((char *[]){A("rockdove"), A("queue"), A("lst"), NULL}), EXIT_USAGE);
 	assert_int_equal(run((char *[]){A("rockdove"), A("queue"), A("delete"), NULL}), EXIT_USAGE);
 }

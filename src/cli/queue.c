@@ -7,7 +7,7 @@ struct view {
 	bool json, message, chosen;
 	struct show_array array;
 	json_int_t messages;
-	const char *done;      /* "deleted" */
+	const char *done; /* "deleted" */
 	int code;
 };
 
@@ -30,13 +30,19 @@ static void list_answer(struct ask *ask, const json_t *o, bool last)
 	struct view *v = ask->context;
 	if (last) {
 		report_missing(v, o);
-		if (v->json) show_array_end(&v->array);
-		else if (!v->messages) printf("%s\n", v->chosen ? "Nothing like that is in the queue." : "The queue is empty.");
+		if (v->json)
+			show_array_end(&v->array);
+		else if (!v->messages)
+			printf("%s\n",
+				v->chosen ? "Nothing like that is in the queue."
+					  : "The queue is empty.");
 		return;
 	}
 	v->messages++;
-	if (v->json) show_array_add(&v->array, o);
-	else show_message(o);
+	if (v->json)
+		show_array_add(&v->array, o);
+	else
+		show_message(o);
 }
 
 /* ---- show ---- */
@@ -45,7 +51,8 @@ static void show_octets(const json_t *o)
 {
 	struct buf octets;
 	buf_init(&octets, 1 << 20);
-	if (base64_decode(str_from_c(ask_text(o, "base64")), &octets)) fwrite(octets.ptr, 1, octets.len, stdout);
+	if (base64_decode(str_from_c(ask_text(o, "base64")), &octets))
+		fwrite(octets.ptr, 1, octets.len, stdout);
 	buf_release(&octets);
 }
 
@@ -65,10 +72,14 @@ static void show_details(const json_t *o)
 static void show_answer(struct ask *ask, const json_t *o, bool last)
 {
 	const struct view *v = ask->context;
-	if (json_object_get(o, "base64")) show_octets(o);
-	else if (last || v->message) return;
-	else if (v->json) show_json(o);
-	else show_details(o);
+	if (json_object_get(o, "base64"))
+		show_octets(o);
+	else if (last || v->message)
+		return;
+	else if (v->json)
+		show_json(o);
+	else
+		show_details(o);
 }
 
 /* ---- acts ---- */
@@ -83,8 +94,8 @@ static void act_answer(struct ask *ask, const json_t *o, bool last)
 		return;
 	}
 	json_int_t recipients = ask_number(o, "recipients"), messages = ask_number(o, "messages");
-	printf("%lld recipient%s of %lld message%s %s.\n", (long long)recipients, recipients == 1 ? "" : "s",
-		(long long)messages, messages == 1 ? "" : "s", v->done);
+	printf("%lld recipient%s of %lld message%s %s.\n", (long long)recipients,
+		recipients == 1 ? "" : "s", (long long)messages, messages == 1 ? "" : "s", v->done);
 }
 
 /* ---- stats ---- */
@@ -96,18 +107,23 @@ static void show_numbers(const char *title, const json_t *numbers)
 	printf("%s\n", title);
 	json_object_foreach((json_t *)numbers, key, value)
 	{
-		if (json_is_integer(value)) printf("  %-16s %lld\n", key, (long long)json_integer_value(value));
-		else if (json_is_string(value)) printf("  %-16s %s\n", key, json_string_value(value));
-		else if (json_is_true(value)) printf("  %-16s yes\n", key);
+		if (json_is_integer(value))
+			printf("  %-16s %lld\n", key, (long long)json_integer_value(value));
+		else if (json_is_string(value))
+			printf("  %-16s %s\n", key, json_string_value(value));
+		else if (json_is_true(value))
+			printf("  %-16s yes\n", key);
 	}
 }
 
 static void show_destination(const json_t *d)
 {
 	printf("  %-32s %7lld ready %7lld deferred %4lld active %4lld held  %lld/%lld connections%s\n",
-		ask_text(d, "destination"), (long long)ask_number(d, "ready"), (long long)ask_number(d, "deferred"),
-		(long long)ask_number(d, "active"), (long long)ask_number(d, "held"), (long long)ask_number(d, "connections"),
-		(long long)ask_number(d, "window"), json_is_true(json_object_get(d, "paused")) ? "  PAUSED" : "");
+		ask_text(d, "destination"), (long long)ask_number(d, "ready"),
+		(long long)ask_number(d, "deferred"), (long long)ask_number(d, "active"),
+		(long long)ask_number(d, "held"), (long long)ask_number(d, "connections"),
+		(long long)ask_number(d, "window"),
+		json_is_true(json_object_get(d, "paused")) ? "  PAUSED" : "");
 	if (*ask_text(d, "reason")) printf("      %s", ask_text(d, "reason"));
 	if (*ask_text(d, "next_attempt")) printf("; next attempt %s", ask_text(d, "next_attempt"));
 	if (*ask_text(d, "reason") || *ask_text(d, "next_attempt")) putchar('\n');
@@ -126,7 +142,8 @@ static void stats_answer(struct ask *ask, const json_t *o, bool last)
 	printf("destinations\n");
 	size_t index;
 	const json_t *destination;
-	json_array_foreach(json_object_get(o, "destinations"), index, destination) show_destination(destination);
+	json_array_foreach(json_object_get(o, "destinations"), index, destination)
+		show_destination(destination);
 }
 
 /* ---- verbs ---- */
@@ -155,13 +172,17 @@ static const struct verb *find_verb(const char *name)
 static int run_verb(const struct cli *cli, const struct verb *verb, const struct filter *f)
 {
 	struct cli_world w;
-	struct view v = {.json = f->json, .message = f->message, .chosen = f->chosen, .done = verb->done};
+	struct view v = {
+		.json = f->json, .message = f->message, .chosen = f->chosen, .done = verb->done};
 	int code = cli_world_open(&w, cli, "queue");
 	if (code) {
 		json_decref(f->request);
 		return code;
 	}
-	struct ask ask = {.command = "queue", .path = w.config->control.ptr, .answer = verb->answer, .context = &v};
+	struct ask ask = {.command = "queue",
+		.path = w.config->control.ptr,
+		.answer = verb->answer,
+		.context = &v};
 	code = ask_server(&w, &ask, f->request);
 	cli_world_close(&w);
 	return code ? code : v.code;
@@ -171,7 +192,8 @@ int cli_queue(const struct cli *cli, int argc, char **argv)
 {
 	const struct verb *verb = argc > 1 ? find_verb(argv[1]) : NULL;
 	if (!verb) {
-		cli_say("queue", "one of list, show, retry, hold, release, delete or stats is wanted");
+		cli_say("queue",
+			"one of list, show, retry, hold, release, delete or stats is wanted");
 		return EXIT_USAGE;
 	}
 	struct filter f;
@@ -179,8 +201,10 @@ int cli_queue(const struct cli *cli, int argc, char **argv)
 	bool one = strcmp(verb->name, "show") == 0;
 	size_t ids = json_array_size(json_object_get(f.request, "ids"));
 	if ((verb->choice && !f.chosen) || (one && ids != 1)) {
-		cli_say("queue", one ? "%s wants the id of one message"
-			: "%s wants ids, --sender A, --recipient A, --domain D or --all", verb->name);
+		cli_say("queue",
+			one ? "%s wants the id of one message"
+			    : "%s wants ids, --sender A, --recipient A, --domain D or --all",
+			verb->name);
 		json_decref(f.request);
 		return EXIT_USAGE;
 	}

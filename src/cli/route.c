@@ -12,10 +12,13 @@ static void show_host(const json_t *h)
 {
 	const json_t *latency = json_object_get(h, "latency_ms");
 	bool v6 = strchr(ask_text(h, "address"), ':') != NULL;
-	printf("    %5lld  %s  %s%s%s:%lld", (long long)ask_number(h, "preference"), ask_text(h, "host"), v6 ? "[" : "",
-		ask_text(h, "address"), v6 ? "]" : "", (long long)ask_number(h, "port"));
-	if (json_is_number(latency)) printf("  %.1f ms", json_number_value(latency));
-	else printf("  latency not known");
+	printf("    %5lld  %s  %s%s%s:%lld", (long long)ask_number(h, "preference"),
+		ask_text(h, "host"), v6 ? "[" : "", ask_text(h, "address"), v6 ? "]" : "",
+		(long long)ask_number(h, "port"));
+	if (json_is_number(latency))
+		printf("  %.1f ms", json_number_value(latency));
+	else
+		printf("  latency not known");
 	if (json_is_true(json_object_get(h, "secure"))) printf("  DNSSEC");
 	putchar('\n');
 }
@@ -25,22 +28,26 @@ static void show_failure(const json_t *t)
 	const json_t *failure = json_object_get(t, "failure");
 	if (!failure) return;
 	bool failed = strcmp(ask_text(failure, "outcome"), "failed") == 0;
-	printf("    %s: %s %s\n", failed ? "would be returned" : "would be tried again", ask_text(failure, "status"),
-		ask_text(failure, "text"));
+	printf("    %s: %s %s\n", failed ? "would be returned" : "would be tried again",
+		ask_text(failure, "status"), ask_text(failure, "text"));
 }
 
 static void show_target(const json_t *t)
 {
 	static const char *const details[] = {"maildir", "socket", "reject", "rate", "user"};
-	printf("  %s: rule \"%s\", %s", ask_text(t, "address"), ask_text(t, "rule"), ask_text(t, "kind"));
+	printf("  %s: rule \"%s\", %s", ask_text(t, "address"), ask_text(t, "rule"),
+		ask_text(t, "kind"));
 	for (size_t i = 0; i < ARRAY_LEN(details); i++)
-		if (*ask_text(t, details[i])) printf(", %s %s", details[i], ask_text(t, details[i]));
+		if (*ask_text(t, details[i]))
+			printf(", %s %s", details[i], ask_text(t, details[i]));
 	const json_t *hosts = json_object_get(t, "hosts"), *host;
 	size_t index;
-	if (hosts) printf(", TLS %s, at most %lld connections", ask_text(t, "tls"), (long long)ask_number(t, "connections"));
+	if (hosts)
+		printf(", TLS %s, at most %lld connections", ask_text(t, "tls"),
+			(long long)ask_number(t, "connections"));
 	putchar('\n');
-	bool by_address = json_array_size(hosts) && strcmp(ask_text(t, "kind"), "mx") == 0
-		&& json_is_false(json_object_get(t, "mx"));
+	bool by_address = json_array_size(hosts) && strcmp(ask_text(t, "kind"), "mx") == 0 &&
+		json_is_false(json_object_get(t, "mx"));
 	if (by_address) printf("    there is no MX record; the domain's own addresses are taken\n");
 	json_array_foreach((json_t *)hosts, index, host) show_host(host);
 	show_failure(t);
@@ -50,15 +57,21 @@ static int show_result(const json_t *result, bool json)
 {
 	bool unknown = json_is_true(json_object_get(result, "unknown"));
 	const char *problem = ask_text(result, "problem");
-	if (json) show_json(result);
-	else if (*problem) cli_say("route", "%s: %s", ask_text(result, "address"), problem);
-	else if (unknown) printf("%s: there is no such user here; it would be refused, 550 5.1.1\n", ask_text(result, "address"));
-	else printf("%s%s\n", ask_text(result, "address"),
-		json_is_true(json_object_get(result, "local")) ? " is local" : "");
+	if (json)
+		show_json(result);
+	else if (*problem)
+		cli_say("route", "%s: %s", ask_text(result, "address"), problem);
+	else if (unknown)
+		printf("%s: there is no such user here; it would be refused, 550 5.1.1\n",
+			ask_text(result, "address"));
+	else
+		printf("%s%s\n", ask_text(result, "address"),
+			json_is_true(json_object_get(result, "local")) ? " is local" : "");
 	size_t index;
 	const json_t *target;
 	if (!json && !*problem && !unknown)
-		json_array_foreach(json_object_get(result, "targets"), index, target) show_target(target);
+		json_array_foreach(json_object_get(result, "targets"), index, target)
+			show_target(target);
 	return *problem ? EXIT_DATA : unknown ? EXIT_UNAVAILABLE : EXIT_DONE;
 }
 
@@ -75,7 +88,6 @@ static void answer(struct ask *ask, const json_t *o, bool last)
 	struct outcome_of_ask *a = ask->context;
 	if (!last) return;
 	a->result = json_deep_copy(o);
-	json_object_del(a->result, "done");
 }
 
 static void explained(struct explain *e, json_t *result)
@@ -89,16 +101,24 @@ static int look_up(struct cli_world *w, struct str address, json_t **ret_result)
 {
 	const struct config *c = w->config;
 	const char *why = "out of memory";
-	struct resolver_options dns = {.servers = c->dns.servers, .server_count = c->dns.server_count,
-		.trust_anchor = c->dns.trust_anchor, .validate = c->dns.validate};
+	struct resolver_options dns = {.servers = c->dns.servers,
+		.server_count = c->dns.server_count,
+		.trust_anchor = c->dns.trust_anchor,
+		.validate = c->dns.validate};
 	struct outcome_of_ask a = {.world = w, .explain.done = explained};
 	struct latency *latency = latency_new(LATENCY_HOSTS, 0);
 	struct resolver *resolver = latency ? resolver_new(w->io, &dns, &why) : NULL;
-	struct router_options options = {.resolver = resolver, .latency = latency, .hostname = c->hostname, .ipv4 = true,
+	struct router_options options = {.resolver = resolver,
+		.latency = latency,
+		.hostname = c->hostname,
+		.ipv4 = true,
 		.ipv6 = true};
 	struct router *router = resolver ? router_new(w->io, &options) : NULL;
 	if (router) {
-		struct admin admin = {.io = w->io, .router = router, .routes = &c->routes, .domains = &c->domains,
+		struct admin admin = {.io = w->io,
+			.router = router,
+			.routes = &c->routes,
+			.domains = &c->domains,
 			.hostname = c->hostname};
 		explain_begin(&a.explain, &admin, address);
 		io_run(w->io);
@@ -116,8 +136,13 @@ static int look_up(struct cli_world *w, struct str address, json_t **ret_result)
 static int find_out(struct cli_world *w, struct str address, json_t **ret_result)
 {
 	struct outcome_of_ask a = {0};
-	struct ask ask = {.command = "route", .path = w->config->control.ptr, .quiet = true, .answer = answer, .context = &a};
-	json_t *request = json_pack("{s:s, s:s%}", "command", "route", "address", address.ptr, address.len);
+	struct ask ask = {.command = "route",
+		.path = w->config->control.ptr,
+		.quiet = true,
+		.answer = answer,
+		.context = &a};
+	json_t *request =
+		json_pack("{s:s, s:s%}", "command", "route", "address", address.ptr, address.len);
 	ask_server(w, &ask, request);
 	*ret_result = a.result;
 	if (a.result) return EXIT_DONE;
@@ -139,8 +164,10 @@ static void probe_over(struct talk *t, const struct outcome *why)
 	struct probe *p = CONTAINER_OF(t, struct probe, talk);
 	json_t *o = json_object();
 	if (t->was_ready) json_object_set_new(o, "ehlo_ms", json_real(t->ready_us / 1000.0));
-	if (t->was_ready) json_object_set_new(o, "starttls", json_boolean(t->offered_starttls));
-	else json_object_set_new(o, "error", json_stringn_nocheck(why->text.ptr, why->text.len));
+	if (t->was_ready)
+		json_object_set_new(o, "starttls", json_boolean(t->offered_starttls));
+	else
+		json_object_set_new(o, "error", json_stringn_nocheck(why->text.ptr, why->text.len));
 	json_object_set_new(p->host, "probe", o);
 	io_stop(t->io);
 }
@@ -149,12 +176,14 @@ static void probe_done(struct talk *t, struct talk_letter *letter) { (void)t, (v
 
 static void probe_host(struct cli_world *w, json_t *host)
 {
-	static const struct talk_events events = {.ready = probe_ready, .done = probe_done, .over = probe_over};
+	static const struct talk_events events = {
+		.ready = probe_ready, .done = probe_done, .over = probe_over};
 	struct smtp_client_config config = {.helo = w->config->hostname};
 	struct net_address address;
 	if (!net_parse(str_from_c(ask_text(host, "address")), &address)) return;
 	address.port = (uint16_t)ask_number(host, "port");
-	struct probe p = {.talk = {.io = w->io, .config = &config, .events = &events}, .host = host};
+	struct probe p = {
+		.talk = {.io = w->io, .config = &config, .events = &events}, .host = host};
 	talk_begin(&p.talk, str_from_c(ask_text(host, "host")), &address);
 	io_run(w->io);
 }
@@ -162,10 +191,14 @@ static void probe_host(struct cli_world *w, json_t *host)
 static void show_probe(const json_t *host)
 {
 	const json_t *probe = json_object_get(host, "probe");
-	if (json_object_get(probe, "error")) printf("  %s: %s\n", ask_text(host, "host"), ask_text(probe, "error"));
-	else printf("  %s [%s]: answers EHLO after %.1f ms, %s STARTTLS\n", ask_text(host, "host"), ask_text(host, "address"),
-		json_number_value(json_object_get(probe, "ehlo_ms")),
-		json_is_true(json_object_get(probe, "starttls")) ? "offers" : "does not offer");
+	if (json_object_get(probe, "error"))
+		printf("  %s: %s\n", ask_text(host, "host"), ask_text(probe, "error"));
+	else
+		printf("  %s [%s]: answers EHLO after %.1f ms, %s STARTTLS\n",
+			ask_text(host, "host"), ask_text(host, "address"),
+			json_number_value(json_object_get(probe, "ehlo_ms")),
+			json_is_true(json_object_get(probe, "starttls")) ? "offers"
+									 : "does not offer");
 }
 
 static void probe_all(struct cli_world *w, json_t *result, bool json)
@@ -203,15 +236,24 @@ static int run(const struct cli *cli, struct str address, bool json, bool probe)
 int cli_route(const struct cli *cli, int argc, char **argv)
 {
 	static const struct cli_option table[] = {{.name = "json"}, {.name = "probe"}};
-	struct cli_options o = {.command = "route", .table = table, .count = 2, .argc = argc, .at = 1, .argv = argv};
+	struct cli_options o = {.command = "route",
+		.table = table,
+		.count = 2,
+		.argc = argc,
+		.at = 1,
+		.argv = argv};
 	struct str value, address = STR_NONE;
 	bool json = false, probe = false;
 	for (int option; (option = cli_next(&o, &value)) != CLI_END;) {
 		if (option == CLI_BAD) return EXIT_USAGE;
-		if (option == 0) json = true;
-		else if (option == 1) probe = true;
-		else if (!address.len) address = value;
-		else return cli_say("route", "one address at a time"), EXIT_USAGE;
+		if (option == 0)
+			json = true;
+		else if (option == 1)
+			probe = true;
+		else if (!address.len)
+			address = value;
+		else
+			return cli_say("route", "one address at a time"), EXIT_USAGE;
 	}
 	if (address.len) return run(cli, address, json, probe);
 	cli_say("route", "an address, or a domain, is wanted");

@@ -6,8 +6,25 @@
 #include <pwd.h>
 
 enum option {
-	OPT_SERVER, OPT_FROM, OPT_TO, OPT_SUBJECT, OPT_BODY, OPT_BODY_FILE, OPT_HEADER, OPT_ATTACH, OPT_MESSAGE, OPT_TLS,
-	OPT_TLS_VERIFY, OPT_USER, OPT_PASSWORD_FILE, OPT_AUTH, OPT_HELO, OPT_REPEAT, OPT_CONNECTIONS, OPT_UNTIL, OPT_TRACE,
+	OPT_SERVER,
+	OPT_FROM,
+	OPT_TO,
+	OPT_SUBJECT,
+	OPT_BODY,
+	OPT_BODY_FILE,
+	OPT_HEADER,
+	OPT_ATTACH,
+	OPT_MESSAGE,
+	OPT_TLS,
+	OPT_TLS_VERIFY,
+	OPT_USER,
+	OPT_PASSWORD_FILE,
+	OPT_AUTH,
+	OPT_HELO,
+	OPT_REPEAT,
+	OPT_CONNECTIONS,
+	OPT_UNTIL,
+	OPT_TRACE,
 	OPTIONS
 };
 
@@ -55,14 +72,17 @@ static int add(struct str **list, uint32_t *count, struct str value)
 static int add_recipient(struct send_options *o, struct str value)
 {
 	struct address a;
-	if (!address_parse(compose_address(value), true, false, &a)) return wrong("the recipient", value);
+	if (!address_parse(compose_address(value), true, false, &a))
+		return wrong("the recipient", value);
 	return add(&o->recipients, &o->recipient_count, value);
 }
 
 static int read_until(struct send_options *o, struct str value)
 {
-	static const char *const names[] = {
-		[UNTIL_EHLO] = "ehlo", [UNTIL_MAIL] = "mail", [UNTIL_RCPT] = "rcpt", [UNTIL_DATA] = "data"};
+	static const char *const names[] = {[UNTIL_EHLO] = "ehlo",
+		[UNTIL_MAIL] = "mail",
+		[UNTIL_RCPT] = "rcpt",
+		[UNTIL_DATA] = "data"};
 	for (size_t i = UNTIL_EHLO; i < ARRAY_LEN(names); i++) {
 		if (!str_ieq(value, str_from_c(names[i]))) continue;
 		o->until = (enum send_until)i;
@@ -113,7 +133,8 @@ static int take_option(struct send_options *o, int option, struct str value)
 	case OPT_AUTH: return cannot_secure("--auth");
 	case OPT_HELO: o->helo = value; return EXIT_DONE;
 	case OPT_REPEAT: return read_number(value, UINT32_MAX, "--repeat", &o->repeat);
-	case OPT_CONNECTIONS: return read_number(value, SEND_CONNECTIONS_MAX, "--connections", &o->connections);
+	case OPT_CONNECTIONS:
+		return read_number(value, SEND_CONNECTIONS_MAX, "--connections", &o->connections);
 	case OPT_UNTIL: return read_until(o, value);
 	case OPT_TRACE: o->trace = true; return EXIT_DONE;
 	default: return EXIT_USAGE;
@@ -122,22 +143,30 @@ static int take_option(struct send_options *o, int option, struct str value)
 
 static int check_options(const struct send_options *o)
 {
-	bool parts = o->has_body || o->body_file.len || o->subject.len || o->header_count || o->file_count;
+	bool parts = o->has_body || o->body_file.len || o->subject.len || o->header_count ||
+		o->file_count;
 	struct address a;
 	if (!o->recipient_count) return cli_say("send", "a recipient is missing"), EXIT_USAGE;
 	if (o->message.len && parts) {
-		cli_say("send", "--message is whole; --subject, --body, --header and --attach make another");
+		cli_say("send",
+			"--message is whole; --subject, --body, --header and --attach make another");
 		return EXIT_USAGE;
 	}
-	if (o->has_body && o->body_file.len) return cli_say("send", "--body or --body-file, not both"), EXIT_USAGE;
+	if (o->has_body && o->body_file.len)
+		return cli_say("send", "--body or --body-file, not both"), EXIT_USAGE;
 	struct str from = compose_address(o->from);
-	if (o->from.ptr && from.len && !address_parse(from, true, true, &a)) return wrong("the sender", o->from);
+	if (o->from.ptr && from.len && !address_parse(from, true, true, &a))
+		return wrong("the sender", o->from);
 	return EXIT_DONE;
 }
 
 static int read_options(struct send_options *o, int argc, char **argv)
 {
-	struct cli_options all = {.command = "send", .table = cli_send_options, .count = OPTIONS, .argc = argc, .at = 1,
+	struct cli_options all = {.command = "send",
+		.table = cli_send_options,
+		.count = OPTIONS,
+		.argc = argc,
+		.at = 1,
 		.argv = argv};
 	struct str value;
 	for (int option; (option = cli_next(&all, &value)) != CLI_END;) {
@@ -160,7 +189,8 @@ static int compose(struct send *s, const struct send_options *o, struct str self
 		return EXIT_IO;
 	}
 	struct compose parts = {
-		.from = compose_address(o->from).len ? o->from : self, /* a null reverse-path is no From */
+		.from = compose_address(o->from).len ? o->from
+						     : self, /* a null reverse-path is no From */
 		.to = o->recipients,
 		.to_count = o->recipient_count,
 		.subject = o->subject,
@@ -171,7 +201,7 @@ static int compose(struct send *s, const struct send_options *o, struct str self
 		.file_count = o->file_count,
 	};
 	int code = o->message.len ? compose_whole(buf_str(&text), "send", &s->message)
-		: compose_message(&parts, "send", &s->message);
+				  : compose_message(&parts, "send", &s->message);
 	buf_release(&text);
 	return code;
 }

@@ -12,8 +12,8 @@ enum send_until { UNTIL_END, UNTIL_EHLO, UNTIL_MAIL, UNTIL_RCPT, UNTIL_DATA };
 enum { SEND_LIST_MAX = 10000, SEND_CONNECTIONS_MAX = 10000 };
 
 struct send_options {
-	struct str server;              /* empty: the recipients' exchangers */
-	struct str from;                /* as written; the reverse-path is the address in it */
+	struct str server; /* empty: the recipients' exchangers */
+	struct str from;   /* as written; the reverse-path is the address in it */
 	struct str *recipients;
 	uint32_t recipient_count;
 	struct str *headers, *files;
@@ -30,8 +30,8 @@ struct send_group;
 
 /* One run of it.  */
 struct send {
-	const char *command;            /* for what is said */
-	bool quiet;                     /* nothing on standard output; refusals on standard error */
+	const char *command; /* for what is said */
+	bool quiet;          /* nothing on standard output; refusals on standard error */
 	struct cli_world *world;
 	const struct send_options *options;
 	struct smtp_client_config config;
@@ -40,11 +40,11 @@ struct send {
 	struct latency *latency;
 	struct resolver *resolver;
 	struct router *router;
-	struct send_group *groups;      /* recipients that go to the same hosts */
+	struct send_group *groups; /* recipients that go to the same hosts */
 	uint32_t group_count;
-	uint32_t running;               /* look-ups and connections */
-	uint64_t sequence;              /* of Message-IDs */
-	char token[17];                 /* of this run, for them */
+	uint32_t running;                     /* look-ups and connections */
+	uint64_t sequence;                    /* of Message-IDs */
+	char token[17];                       /* of this run, for them */
 	uint64_t delivered, deferred, failed; /* recipients */
 	int64_t began_us;
 };
@@ -64,7 +64,7 @@ struct send_steps {
 	struct send *send;
 	const uint32_t *recipients;
 	uint32_t recipient_count;
-	uint32_t at;                    /* replies so far */
+	uint32_t at; /* replies so far */
 	struct smtp_reply_reader reader;
 	bool reading;
 };

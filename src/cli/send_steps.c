@@ -8,13 +8,15 @@ static bool add_command(const struct send_steps *s, struct buf *out)
 	enum send_until until = s->send->options->until;
 	bool utf8 = e->flags & ENVELOPE_UTF8 && s->talk->client.offer.utf8;
 	if (s->at == 0)
-		return buf_printf(out, "MAIL FROM:<" STR_FMT ">%s\r\n", STR_ARG(e->reverse_path), utf8 ? " SMTPUTF8" : "");
+		return buf_printf(out, "MAIL FROM:<" STR_FMT ">%s\r\n", STR_ARG(e->reverse_path),
+			utf8 ? " SMTPUTF8" : "");
 	if (until == UNTIL_MAIL) return false;
 	if (s->at <= s->recipient_count) {
 		struct str to = e->recipients[s->recipients[s->at - 1]].address;
 		return buf_printf(out, "RCPT TO:<" STR_FMT ">\r\n", STR_ARG(to));
 	}
-	return until == UNTIL_DATA && s->at == s->recipient_count + 1 && buf_add(out, STR("DATA\r\n"));
+	return until == UNTIL_DATA && s->at == s->recipient_count + 1 &&
+		buf_add(out, STR("DATA\r\n"));
 }
 
 static void next_command(struct send_steps *s)
@@ -42,8 +44,11 @@ static void judge(struct send_steps *s)
 		.remote = true,
 	};
 	bool rcpt = s->at >= 1 && s->at <= s->recipient_count;
-	send_report(s->send, rcpt ? s->send->envelope.recipients[s->recipients[s->at - 1]].address
-		: s->at == 0 ? STR("MAIL") : STR("DATA"), &o, s->talk->host);
+	send_report(s->send,
+		rcpt ? s->send->envelope.recipients[s->recipients[s->at - 1]].address
+			: s->at == 0 ? STR("MAIL")
+				     : STR("DATA"),
+		&o, s->talk->host);
 }
 
 /* True: go on.  */
@@ -68,7 +73,8 @@ void send_steps_raw(struct send_steps *s, struct str octets)
 	while (octets.len) {
 		enum smtp_read read = smtp_reply_feed(&s->reader, octets, &used);
 		if (read == SMTP_READ_BAD) {
-			talk_end(s->talk, outcome_local(OUTCOME_DEFERRED, "4.5.0", STR("invalid reply")));
+			talk_end(s->talk,
+				outcome_local(OUTCOME_DEFERRED, "4.5.0", STR("invalid reply")));
 			return;
 		}
 		octets = str_skip(octets, used);

@@ -6,11 +6,11 @@
 
 struct sendmail {
 	struct str from, full_name, config;
-	bool take_recipients;   /* -t */
-	bool ignore_dots;       /* -i */
-	bool serve, list;       /* -bs, -bp */
+	bool take_recipients; /* -t */
+	bool ignore_dots;     /* -i */
+	bool serve, list;     /* -bs, -bp */
 	struct send_options send;
-	struct arena arena;     /* of recipients */
+	struct arena arena; /* of recipients */
 	struct buf text, message;
 };
 
@@ -27,9 +27,13 @@ static int bad(const char *what, const char *argument)
 
 static int take_mode(struct sendmail *m, char mode)
 {
-	if (mode == 's') m->serve = true;
-	else if (mode == 'p') m->list = true;
-	else if (mode != 'm') return cli_say("sendmail", "-b%c is not known here; -bm, -bs and -bp are", mode), EXIT_USAGE;
+	if (mode == 's')
+		m->serve = true;
+	else if (mode == 'p')
+		m->list = true;
+	else if (mode != 'm')
+		return cli_say("sendmail", "-b%c is not known here; -bm, -bs and -bp are", mode),
+		       EXIT_USAGE;
 	return EXIT_DONE;
 }
 
@@ -39,20 +43,30 @@ static int take_option(struct sendmail *m, int argc, char **argv, int *at)
 	const char *argument = argv[*at];
 	char letter = argument[1];
 	if (letter == 'f' || letter == 'F' || letter == 'C' || letter == 'r') {
-		const char *value = argument[2] ? argument + 2 : *at + 1 < argc ? argv[++*at] : NULL;
+		const char *value = argument[2] ? argument + 2
+			: *at + 1 < argc        ? argv[++*at]
+						: NULL;
 		if (!value) return bad("a value is missing after", argument);
-		if (letter == 'F') m->full_name = str_from_c(value);
-		else if (letter == 'C') m->config = str_from_c(value);
-		else m->from = str_from_c(value);
+		if (letter == 'F')
+			m->full_name = str_from_c(value);
+		else if (letter == 'C')
+			m->config = str_from_c(value);
+		else
+			m->from = str_from_c(value);
 		return EXIT_DONE;
 	}
 	if (letter == 'b') return take_mode(m, argument[2]);
-	if (letter == 't') m->take_recipients = true;
-	else if (letter == 'i' || strcmp(argument, "-oi") == 0) m->ignore_dots = true;
-	else if (letter == 'o' || letter == 'v' || letter == 'q' || letter == 'n' || letter == 'm' || letter == 'e'
-		|| letter == 'G' || letter == 'U') ; /* -om, -oem, -odi, -v, -q...: as we do anyway */
-	else if (!takes_value(letter)) return bad("there is no option", argument);
-	else if (!argument[2] && *at + 1 < argc) ++*at;
+	if (letter == 't')
+		m->take_recipients = true;
+	else if (letter == 'i' || strcmp(argument, "-oi") == 0)
+		m->ignore_dots = true;
+	else if (letter == 'o' || letter == 'v' || letter == 'q' || letter == 'n' ||
+		letter == 'm' || letter == 'e' || letter == 'G' || letter == 'U')
+		; /* -om, -oem, -odi, -v, -q...: as we do anyway */
+	else if (!takes_value(letter))
+		return bad("there is no option", argument);
+	else if (!argument[2] && *at + 1 < argc)
+		++*at;
 	return EXIT_DONE;
 }
 
@@ -60,12 +74,14 @@ static int add_recipient(struct sendmail *m, struct str address)
 {
 	struct str kept;
 	struct address a;
-	if (m->send.recipient_count == SEND_LIST_MAX) return cli_say("sendmail", "too many recipients"), EXIT_DATA;
+	if (m->send.recipient_count == SEND_LIST_MAX)
+		return cli_say("sendmail", "too many recipients"), EXIT_DATA;
 	if (!address_parse(address, true, true, &a)) {
 		cli_say("sendmail", "\"" STR_FMT "\" is not an address", STR_ARG(address));
 		return EXIT_DATA;
 	}
-	struct str *grown = realloc(m->send.recipients, (m->send.recipient_count + 1) * sizeof *grown);
+	struct str *grown =
+		realloc(m->send.recipients, (m->send.recipient_count + 1) * sizeof *grown);
 	if (!grown) return EXIT_SOFTWARE;
 	m->send.recipients = grown;
 	if (!arena_copy(&m->arena, address, &kept)) return EXIT_SOFTWARE;
@@ -83,7 +99,8 @@ static int read_options(struct sendmail *m, int argc, char **argv)
 		}
 		code = take_option(m, argc, argv, &at);
 	}
-	for (; !code && at < argc; at++) code = add_recipient(m, str_trim(compose_address(str_from_c(argv[at]))));
+	for (; !code && at < argc; at++)
+		code = add_recipient(m, str_trim(compose_address(str_from_c(argv[at]))));
 	return code;
 }
 
@@ -118,16 +135,16 @@ static struct str without_mbox_line(struct str text)
 
 /* ---- the header ---- */
 
-static int take_field(void *context, struct str address)
-{
-	return add_recipient(context, address);
-}
+static int take_field(void *context, struct str address) { return add_recipient(context, address); }
 
 struct seen {
 	bool from, date, message_id, any;
 };
 
-static bool is_blind(struct str name) { return str_ieq(name, STR("Bcc")) || str_ieq(name, STR("Resent-Bcc")); }
+static bool is_blind(struct str name)
+{
+	return str_ieq(name, STR("Bcc")) || str_ieq(name, STR("Resent-Bcc"));
+}
 
 /* Copy the header but Bcc, collecting recipients for -t.  *text becomes the body, with the empty line.  */
 static int copy_header(struct sendmail *m, struct str *text, struct seen *seen)
@@ -139,7 +156,8 @@ static int copy_header(struct sendmail *m, struct str *text, struct seen *seen)
 		*text = rest;
 		seen->any = true;
 		bool blind = is_blind(name);
-		if (m->take_recipients && (blind || str_ieq(name, STR("To")) || str_ieq(name, STR("Cc"))))
+		if (m->take_recipients &&
+			(blind || str_ieq(name, STR("To")) || str_ieq(name, STR("Cc"))))
 			code = sendmail_addresses(value, take_field, m);
 		seen->from |= str_ieq(name, STR("From"));
 		seen->date |= str_ieq(name, STR("Date"));
@@ -149,10 +167,12 @@ static int copy_header(struct sendmail *m, struct str *text, struct seen *seen)
 	return code;
 }
 
-static void add_missing(struct sendmail *m, const struct seen *seen, struct str hostname, msec wall, uint64_t token)
+static void add_missing(
+	struct sendmail *m, const struct seen *seen, struct str hostname, msec wall, uint64_t token)
 {
 	if (!seen->from && m->full_name.len)
-		buf_printf(&m->message, "From: " STR_FMT " <" STR_FMT ">\n", STR_ARG(m->full_name), STR_ARG(m->from));
+		buf_printf(&m->message, "From: " STR_FMT " <" STR_FMT ">\n", STR_ARG(m->full_name),
+			STR_ARG(m->from));
 	else if (!seen->from)
 		buf_printf(&m->message, "From: " STR_FMT "\n", STR_ARG(m->from));
 	if (!seen->date) {
@@ -161,7 +181,8 @@ static void add_missing(struct sendmail *m, const struct seen *seen, struct str 
 		buf_add_c(&m->message, '\n');
 	}
 	if (!seen->message_id)
-		buf_printf(&m->message, "Message-ID: <%016llx@" STR_FMT ">\n", (unsigned long long)token, STR_ARG(hostname));
+		buf_printf(&m->message, "Message-ID: <%016llx@" STR_FMT ">\n",
+			(unsigned long long)token, STR_ARG(hostname));
 }
 
 static int make_message(struct sendmail *m, struct cli_world *w)
@@ -207,7 +228,10 @@ static bool complete_all(struct sendmail *m, struct str hostname)
 
 static int submit(struct sendmail *m, struct cli_world *w)
 {
-	struct send s = {.command = "sendmail", .world = w, .options = &m->send, .quiet = true,
+	struct send s = {.command = "sendmail",
+		.world = w,
+		.options = &m->send,
+		.quiet = true,
 		.config = {.helo = w->config->hostname}};
 	if (!complete_all(m, w->config->hostname)) return EXIT_SOFTWARE;
 	int code = compose_whole(buf_str(&m->message), "sendmail", &s.message);

@@ -6,7 +6,8 @@
 
 /* Hand each address of an address field (To, Cc, Bcc; RFC 5322 3.4: names, comments, groups) to visit, until one call
  * does not return EXIT_DONE; that is returned.  */
-int sendmail_addresses(struct str field, int (*visit)(void *context, struct str address), void *context);
+int sendmail_addresses(
+	struct str field, int (*visit)(void *context, struct str address), void *context);
 
 /* Append "HOST:PORT" of the first listener that is reached over loopback and takes mail without more ado.  False:
  * there is none.  */

@@ -13,9 +13,12 @@ static size_t token_end(struct str s, size_t at)
 	if (s.ptr[at] != '(') return at + 1;
 	unsigned depth = 0;
 	for (; at < s.len; at++) {
-		if (s.ptr[at] == '\\') at++;
-		else if (s.ptr[at] == '(') depth++;
-		else if (s.ptr[at] == ')' && --depth == 0) return at + 1;
+		if (s.ptr[at] == '\\')
+			at++;
+		else if (s.ptr[at] == '(')
+			depth++;
+		else if (s.ptr[at] == ')' && --depth == 0)
+			return at + 1;
 	}
 	return s.len;
 }
@@ -26,7 +29,8 @@ struct entry {
 	bool has_route;
 };
 
-static int end_entry(struct entry *e, int (*visit)(void *context, struct str address), void *context)
+static int end_entry(
+	struct entry *e, int (*visit)(void *context, struct str address), void *context)
 {
 	struct str address = str_trim(buf_str(e->has_route ? &e->route : &e->plain));
 	int code = address.len ? visit(context, address) : EXIT_DONE;
@@ -36,7 +40,8 @@ static int end_entry(struct entry *e, int (*visit)(void *context, struct str add
 	return code;
 }
 
-int sendmail_addresses(struct str field, int (*visit)(void *context, struct str address), void *context)
+int sendmail_addresses(
+	struct str field, int (*visit)(void *context, struct str address), void *context)
 {
 	struct entry e = {0};
 	int code = EXIT_DONE;
@@ -46,10 +51,14 @@ int sendmail_addresses(struct str field, int (*visit)(void *context, struct str 
 	for (size_t at = 0, next; at < field.len && !code; at = next) {
 		next = token_end(field, at);
 		char c = field.ptr[at];
-		if (c == '<') in_route = e.has_route = true;
-		else if (c == '>') in_route = false;
-		else if (!in_route && (c == ',' || c == ';')) code = end_entry(&e, visit, context);
-		else if (!in_route && c == ':') buf_clear(&e.plain); /* a group's name */
+		if (c == '<')
+			in_route = e.has_route = true;
+		else if (c == '>')
+			in_route = false;
+		else if (!in_route && (c == ',' || c == ';'))
+			code = end_entry(&e, visit, context);
+		else if (!in_route && c == ':')
+			buf_clear(&e.plain); /* a group's name */
 		else if (c != '(' && c != '\r' && c != '\n')
 			buf_add(in_route ? &e.route : &e.plain, str_of(field.ptr + at, next - at));
 	}
@@ -67,8 +76,10 @@ static struct net_address reached(struct net_address bind)
 	bool any = true;
 	for (size_t i = 0; i < sizeof bind.octets; i++) any = any && bind.octets[i] == 0;
 	if (!any) return bind;
-	if (bind.family == NET_IPV4) memcpy(bind.octets, "\x7f\0\0\1", 4);
-	else bind.octets[15] = 1;
+	if (bind.family == NET_IPV4)
+		memcpy(bind.octets, "\x7f\0\0\1", 4);
+	else
+		bind.octets[15] = 1;
 	return bind;
 }
 
@@ -77,7 +88,9 @@ bool sendmail_server(const struct config *config, struct buf *out)
 	for (int loopback = 1; loopback >= 0; loopback--) {
 		for (uint32_t i = 0; i < config->listener_count; i++) {
 			const struct listener_options *l = &config->listeners[i];
-			if (l->submission || l->tls == LISTENER_TLS_REQUIRED || l->tls == LISTENER_TLS_IMPLICIT) continue;
+			if (l->submission || l->tls == LISTENER_TLS_REQUIRED ||
+				l->tls == LISTENER_TLS_IMPLICIT)
+				continue;
 			for (uint32_t j = 0; j < l->bind_count; j++) {
 				struct net_address address = reached(l->binds[j]);
 				if (loopback && !net_is_loopback(&address)) continue;
@@ -96,7 +109,7 @@ enum { PIPE_PIECE = 16 << 10, PIPE_UNSENT_MAX = 256 << 10 };
 struct pipe {
 	struct io_stream stream;
 	struct io_watch input;
-	bool watching;     /* standard input can be watched; a file is always ready */
+	bool watching; /* standard input can be watched; a file is always ready */
 	bool input_ended;
 	int code;
 };
@@ -121,12 +134,16 @@ static void take_input(struct pipe *p)
 	io_shut(&p->stream);
 }
 
-static void input_ready(struct io_watch *watch) { take_input(CONTAINER_OF(watch, struct pipe, input)); }
+static void input_ready(struct io_watch *watch)
+{
+	take_input(CONTAINER_OF(watch, struct pipe, input));
+}
 
 /* A file cannot be watched: read on as the connection takes it.  */
 static void take_file(struct pipe *p)
 {
-	while (!p->watching && !p->input_ended && io_unsent(&p->stream) < PIPE_UNSENT_MAX) take_input(p);
+	while (!p->watching && !p->input_ended && io_unsent(&p->stream) < PIPE_UNSENT_MAX)
+		take_input(p);
 }
 
 static void pipe_connected(struct io_stream *s, int error)
@@ -156,8 +173,10 @@ static void pipe_ended(struct io_stream *s, int error)
 	pipe_end(CONTAINER_OF(s, struct pipe, stream), error ? EXIT_TRY_AGAIN : EXIT_DONE);
 }
 
-static const struct io_stream_events pipe_events = {
-	.connected = pipe_connected, .received = pipe_received, .drained = pipe_drained, .ended = pipe_ended};
+static const struct io_stream_events pipe_events = {.connected = pipe_connected,
+	.received = pipe_received,
+	.drained = pipe_drained,
+	.ended = pipe_ended};
 
 int sendmail_pipe(struct cli_world *w, struct str server)
 {
@@ -165,8 +184,10 @@ int sendmail_pipe(struct cli_world *w, struct str server)
 	struct pipe p = {.code = EXIT_TRY_AGAIN};
 	if (!cli_resolve("sendmail", server, 25, &address, 1)) return EXIT_TRY_AGAIN;
 	int error = io_connect(w->io, &p.stream, &pipe_events, &address, NULL);
-	if (error) cli_say("sendmail", "the server cannot be reached: %s", strerror(-error));
-	else io_run(w->io);
+	if (error)
+		cli_say("sendmail", "the server cannot be reached: %s", strerror(-error));
+	else
+		io_run(w->io);
 	if (p.watching) io_unwatch(&p.input);
 	io_close(&p.stream);
 	return p.code;

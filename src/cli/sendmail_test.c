@@ -71,15 +71,16 @@ static struct net_address bind_of(const char *text)
 static void servers(void **state)
 {
 	(void)state;
-	struct net_address binds[] = {
-		bind_of("192.0.2.1:25"), bind_of("0.0.0.0:26"), bind_of("[::]:27"), bind_of("127.0.0.2:28")};
+	struct net_address binds[] = {bind_of("192.0.2.1:25"), bind_of("0.0.0.0:26"),
+		bind_of("[::]:27"), bind_of("127.0.0.2:28")};
 	struct listener_options all[4] = {0};
 	struct config c = {.listeners = all};
 	struct buf out;
 	buf_init(&out, 100);
 	assert_false(sendmail_server(&c, &out));
 	for (int i = 0; i < 4; i++) all[i].binds = &binds[i], all[i].bind_count = 1;
-	static const char *const wanted[] = {"192.0.2.1:25", "127.0.0.1:26", "[::1]:27", "127.0.0.2:28"};
+	static const char *const wanted[] = {
+		"192.0.2.1:25", "127.0.0.1:26", "[::1]:27", "127.0.0.2:28"};
 	for (uint32_t i = 0; i < 4; i++) {
 		c.listeners = &all[i];
 		c.listener_count = 1;
@@ -92,7 +93,8 @@ static void servers(void **state)
 	buf_clear(&out);
 	assert_true(sendmail_server(&c, &out));
 	assert_str(buf_str(&out), "127.0.0.1:26");
-	all[1].submission = true, all[2].tls = LISTENER_TLS_REQUIRED, all[3].tls = LISTENER_TLS_IMPLICIT;
+	all[1].submission = true, all[2].tls = LISTENER_TLS_REQUIRED,
+	all[3].tls = LISTENER_TLS_IMPLICIT;
 	buf_clear(&out);
 	assert_true(sendmail_server(&c, &out));
 	assert_str(buf_str(&out), "192.0.2.1:25");

@@ -28,11 +28,13 @@ void show_message(const json_t *message)
 	char size[16];
 	const char *sender = ask_text(message, "sender");
 	show_size(ask_number(message, "size"), size, sizeof size);
-	printf("%s  %s  %6s  from %s%s\n", ask_text(message, "id"), ask_text(message, "created"), size,
-		*sender ? sender : "<>", json_is_true(json_object_get(message, "damaged")) ? "  DAMAGED" : "");
+	printf("%s  %s  %6s  from %s%s\n", ask_text(message, "id"), ask_text(message, "created"),
+		size, *sender ? sender : "<>",
+		json_is_true(json_object_get(message, "damaged")) ? "  DAMAGED" : "");
 	size_t index;
 	const json_t *recipient;
-	json_array_foreach(json_object_get(message, "recipients"), index, recipient) show_recipient(recipient);
+	json_array_foreach(json_object_get(message, "recipients"), index, recipient)
+		show_recipient(recipient);
 }
 
 void show_json(const json_t *object)
@@ -48,7 +50,4 @@ void show_array_add(struct show_array *a, const json_t *object)
 	json_dumpf(object, stdout, JSON_COMPACT);
 }
 
-void show_array_end(struct show_array *a)
-{
-	fputs(a->begun ? "\n]\n" : "[]\n", stdout);
-}
+void show_array_end(struct show_array *a) { fputs(a->begun ? "\n]\n" : "[]\n", stdout); }

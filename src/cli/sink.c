@@ -12,8 +12,11 @@ const struct cli_option cli_sink_options[] = {
 };
 const int cli_sink_option_count = OPTIONS;
 
-static const char *const moment_names[SINK_MOMENTS] = {
-	[SINK_BANNER] = "banner", [SINK_MAIL] = "mail", [SINK_RCPT] = "rcpt", [SINK_DATA] = "data", [SINK_END] = "end"};
+static const char *const moment_names[SINK_MOMENTS] = {[SINK_BANNER] = "banner",
+	[SINK_MAIL] = "mail",
+	[SINK_RCPT] = "rcpt",
+	[SINK_DATA] = "data",
+	[SINK_END] = "end"};
 
 static int wrong(const char *what, struct str value)
 {
@@ -36,18 +39,22 @@ static enum sink_moment moment_of(struct str *value)
 /* "CMD=CODE" or "CMD=CODE words".  */
 static int read_reply(struct sink_options *o, struct str value)
 {
-	static const char what[] = "--reply wants CMD=CODE, CMD one of banner, mail, rcpt, data, end, CODE 200 to 599";
+	static const char what[] =
+		"--reply wants CMD=CODE, CMD one of banner, mail, rcpt, data, end, CODE 200 to 599";
 	struct str rest = value, code;
 	enum sink_moment moment = moment_of(&rest);
 	uint64_t number;
 	str_cut(&rest, ' ', &code);
-	if (moment == SINK_MOMENTS || !str_to_u64(code, 599, &number) || number < 200) return wrong(what, value);
+	if (moment == SINK_MOMENTS || !str_to_u64(code, 599, &number) || number < 200)
+		return wrong(what, value);
 	struct smtp_reply *reply = &o->replies[moment];
 	size_t len = 0;
 	reply->code = (uint16_t)number;
 	rest = str_trim(rest);
-	if (enhanced_parse(rest, &reply->enhanced, &len)) rest = str_trim(str_skip(rest, len));
-	else if (number != 354) reply->enhanced = (struct enhanced){(uint8_t)(number / 100), 0, 0};
+	if (enhanced_parse(rest, &reply->enhanced, &len))
+		rest = str_trim(str_skip(rest, len));
+	else if (number != 354)
+		reply->enhanced = (struct enhanced){(uint8_t)(number / 100), 0, 0};
 	reply->text = rest.len ? rest : STR("as the sink was told");
 	reply->close = number == 421;
 	return EXIT_DONE;
@@ -59,7 +66,8 @@ static int read_delay(struct sink_options *o, struct str value)
 	enum sink_moment moment = moment_of(&rest);
 	msec time;
 	if (moment == SINK_MOMENTS || !cli_parse_time(rest, &time))
-		return wrong("--delay wants CMD=TIME, CMD one of banner, mail, rcpt, data, end", value);
+		return wrong(
+			"--delay wants CMD=TIME, CMD one of banner, mail, rcpt, data, end", value);
 	o->delays[moment] = time;
 	return EXIT_DONE;
 }
@@ -91,7 +99,11 @@ static int take_option(struct sink_options *o, int option, struct str value)
 
 int cli_sink(const struct cli *cli, int argc, char **argv)
 {
-	struct cli_options all = {.command = "sink", .table = cli_sink_options, .count = OPTIONS, .argc = argc, .at = 1,
+	struct cli_options all = {.command = "sink",
+		.table = cli_sink_options,
+		.count = OPTIONS,
+		.argc = argc,
+		.at = 1,
 		.argv = argv};
 	struct sink_options o = {.address = STR("127.0.0.1:2525")};
 	struct str value;

@@ -13,8 +13,8 @@ struct sink_options {
 	struct smtp_reply replies[SINK_MOMENTS]; /* code 0: the usual one */
 	msec delays[SINK_MOMENTS];
 	unsigned fail_percent;
-	const char *dump;                        /* directory; NULL: nothing is kept */
-	uint64_t count;                          /* leave after so many; 0: never */
+	const char *dump; /* directory; NULL: nothing is kept */
+	uint64_t count;   /* leave after so many; 0: never */
 };
 
 /* Run it until SIGTERM, SIGINT or count; the exit code.  */

@@ -22,14 +22,14 @@ struct sink {
 	struct list sessions;
 	struct rng rng;
 	int64_t began_us;
-	uint64_t connections, messages, recipients, octets, refused; /* refused: messages at their end */
-	bool stopping;
+	uint64_t connections, messages, recipients, octets,
+		refused; /* refused: messages at their end */
 };
 
 struct session {
 	struct sink *sink;
 	struct io_stream stream;
-	struct timer timer;       /* a delayed answer, or silence */
+	struct timer timer; /* a delayed answer, or silence */
 	struct list link;
 	struct smtp_server server;
 	struct smtp_reply answer; /* that is delayed */
@@ -38,6 +38,7 @@ struct session {
 	uint32_t recipients;
 	uint64_t size;
 	bool delayed, greeted, closing;
+	bool last; /* its message is the one after whose answer the sink leaves */
 };
 
 static void session_free(struct session *s)
@@ -57,9 +58,11 @@ static void session_free(struct session *s)
 static void dump_file(struct sink *k, const char *suffix, struct str content)
 {
 	char path[PATH_ROOM];
-	snprintf(path, sizeof path, "%s/%08llu.%s", k->options->dump, (unsigned long long)k->messages, suffix);
+	snprintf(path, sizeof path, "%s/%08llu.%s", k->options->dump,
+		(unsigned long long)k->messages, suffix);
 	FILE *file = fopen(path, "wb");
-	bool fine = file && fwrite(content.len ? content.ptr : "", 1, content.len, file) == content.len;
+	bool fine =
+		file && fwrite(content.len ? content.ptr : "", 1, content.len, file) == content.len;
 	if (file && fclose(file) != 0) fine = false;
 	if (!fine) cli_say("sink", "%s cannot be written", path);
 }
@@ -82,7 +85,7 @@ static void count_message(struct session *s)
 		dump_file(k, "eml", buf_str(&s->message));
 		dump_file(k, "envelope", buf_str(&s->envelope));
 	}
-	if (k->options->count && k->messages >= k->options->count) k->stopping = true;
+	s->last = k->options->count && k->messages >= k->options->count;
 }
 
 /* ---- answers ---- */
@@ -138,30 +141,21 @@ static void on_event(struct session *s, const struct smtp_event *e)
 		note(s, "RCPT TO", e->path.text);
 		answer(s, SINK_RCPT);
 		return;
-	case SMTP_EVENT_DATA:
-		answer(s, SINK_DATA);
-		return;
+	case SMTP_EVENT_DATA: answer(s, SINK_DATA); return;
 	case SMTP_EVENT_CHUNK:
 		s->size += e->chunk.len;
 		if (s->sink->options->dump && !s->message.max) buf_init(&s->message, DUMP_MAX);
 		if (s->sink->options->dump) buf_add(&s->message, e->chunk);
 		return;
-	case SMTP_EVENT_END:
-		answer(s, SINK_END);
-		return;
+	case SMTP_EVENT_END: answer(s, SINK_END); return;
 	case SMTP_EVENT_ABANDON:
-	case SMTP_EVENT_RESET:
-		forget_message(s);
-		return;
+	case SMTP_EVENT_RESET: forget_message(s); return;
 	case SMTP_EVENT_STARTTLS:
 	case SMTP_EVENT_AUTH:
 		smtp_server_answer(&s->server, SMTP_REPLY(454, 4, 7, 0, "not here"));
 		return;
-	case SMTP_EVENT_CLOSE:
-		s->closing = true;
-		return;
-	case SMTP_EVENT_HELO:
-		return;
+	case SMTP_EVENT_CLOSE: s->closing = true; return;
+	case SMTP_EVENT_HELO: return;
 	}
 }
 
@@ -199,11 +193,11 @@ static void feed(struct session *s, struct str octets)
 /* False: the session is gone.  */
 static bool flush(struct session *s)
 {
-	struct sink *k = s->sink;
 	send_output(s);
-	if (!s->closing || io_unsent(&s->stream)) return true; /* `drained` comes back here */
+	if (io_unsent(&s->stream)) return true; /* `drained` comes back here */
+	if (s->last && !s->delayed) io_stop(s->sink->io);
+	if (!s->closing) return true;
 	session_free(s);
-	if (k->stopping) io_stop(k->io);
 	return false;
 }
 
@@ -211,12 +205,13 @@ static void go_on(struct session *s)
 {
 	struct sink *k = s->sink;
 	if (!flush(s)) return;
-	if (k->stopping) io_stop(k->io);
 	/* A half-open peer must not stay for ever; a delayed answer has the timer for itself.  */
 	msec deadline = smtp_server_deadline(&s->server);
 	if (!s->delayed && deadline != MSEC_NEVER) io_timer_set(k->io, &s->timer, deadline);
-	if (s->waiting.len > (1 << 20)) io_read_off(&s->stream);
-	else io_read_on(&s->stream);
+	if (s->waiting.len > (1 << 20))
+		io_read_off(&s->stream);
+	else
+		io_read_on(&s->stream);
 }
 
 static void resume(struct session *s)
@@ -262,7 +257,10 @@ static void received(struct io_stream *stream, struct str octets)
 	go_on(s);
 }
 
-static void drained(struct io_stream *stream) { flush(CONTAINER_OF(stream, struct session, stream)); }
+static void drained(struct io_stream *stream)
+{
+	flush(CONTAINER_OF(stream, struct session, stream));
+}
 
 static void ended(struct io_stream *stream, int error)
 {
@@ -270,7 +268,8 @@ static void ended(struct io_stream *stream, int error)
 	session_free(CONTAINER_OF(stream, struct session, stream));
 }
 
-static const struct io_stream_events stream_events = {.received = received, .drained = drained, .ended = ended};
+static const struct io_stream_events stream_events = {
+	.received = received, .drained = drained, .ended = ended};
 
 static void accepted(struct io_listener *l, const struct io_accepted *client)
 {
@@ -292,8 +291,10 @@ static void accepted(struct io_listener *l, const struct io_accepted *client)
 	k->connections++;
 	list_push_back(&k->sessions, &s->link);
 	io_read_on(&s->stream);
-	if (k->options->delays[SINK_BANNER]) io_timer_set(k->io, &s->timer, io_now(k->io) + k->options->delays[SINK_BANNER]);
-	else greet(s);
+	if (k->options->delays[SINK_BANNER])
+		io_timer_set(k->io, &s->timer, io_now(k->io) + k->options->delays[SINK_BANNER]);
+	else
+		greet(s);
 }
 
 /* ---- the whole ---- */
@@ -311,8 +312,10 @@ static int listen_all(struct sink *k)
 		struct buf text;
 		buf_init(&text, 100);
 		net_add_port(&text, error ? &all[i] : &bound);
-		if (error) cli_say("sink", STR_FMT ": %s", STR_ARG(buf_str(&text)), strerror(-error));
-		else fprintf(stderr, "sink listens on " STR_FMT "\n", STR_ARG(buf_str(&text)));
+		if (error)
+			cli_say("sink", STR_FMT ": %s", STR_ARG(buf_str(&text)), strerror(-error));
+		else
+			fprintf(stderr, "sink listens on " STR_FMT "\n", STR_ARG(buf_str(&text)));
 		buf_release(&text);
 		if (error) return EXIT_UNAVAILABLE;
 		k->listener_count++;
@@ -330,9 +333,9 @@ static void summarize(const struct sink *k)
 {
 	double seconds = (double)(io_now_us(k->io) - k->began_us) / 1e6;
 	printf("%llu messages, %llu recipients, %llu octets over %llu connections; %llu refused; %.0f messages/s\n",
-		(unsigned long long)k->messages, (unsigned long long)k->recipients, (unsigned long long)k->octets,
-		(unsigned long long)k->connections, (unsigned long long)k->refused,
-		seconds > 0 ? (double)k->messages / seconds : 0);
+		(unsigned long long)k->messages, (unsigned long long)k->recipients,
+		(unsigned long long)k->octets, (unsigned long long)k->connections,
+		(unsigned long long)k->refused, seconds > 0 ? (double)k->messages / seconds : 0);
 }
 
 static int run(struct sink *k)
@@ -352,7 +355,7 @@ static int run(struct sink *k)
 	k->began_us = io_now_us(k->io);
 	if (!code) io_run(k->io);
 	for (int i = 0; i < k->listener_count; i++) io_listener_close(&k->listeners[i].listener);
-	LIST_EACH_SAFE(&k->sessions, node) session_free(CONTAINER_OF(node, struct session, link));
+	LIST_EACH_SAFE (&k->sessions, node) session_free(CONTAINER_OF(node, struct session, link));
 	if (!code) summarize(k);
 	return code;
 }
@@ -362,8 +365,11 @@ int sink_run(const struct sink_options *options)
 	struct sink k = {
 		.io = io_new(),
 		.options = options,
-		.config = {.hostname = STR("sink.invalid"), .message_max = INT64_C(1) << 40, .recipients_max = 100000,
-			.errors_max = UINT32_MAX, .timeout = HOURS(1)},
+		.config = {.hostname = STR("sink.invalid"),
+			.message_max = INT64_C(1) << 40,
+			.recipients_max = 100000,
+			.errors_max = UINT32_MAX,
+			.timeout = HOURS(1)},
 	};
 	if (!k.io) return EXIT_SOFTWARE;
 	list_init(&k.sessions);

@@ -38,7 +38,8 @@ static struct child start(char **argv)
 static int finish(struct child c, char *to, size_t room)
 {
 	size_t len = 0;
-	for (ssize_t n; len < room - 1 && (n = read(c.out, to + len, room - 1 - len)) > 0;) len += (size_t)n;
+	for (ssize_t n; len < room - 1 && (n = read(c.out, to + len, room - 1 - len)) > 0;)
+		len += (size_t)n;
 	to[len] = 0;
 	close(c.out);
 	int status = 0;
@@ -95,8 +96,8 @@ static void delivered(void **state)
 	(void)state;
 	char server[32], said[8192], text[8192];
 	struct child sink = start_sink(server, OPTIONS("--count", "1", "--dump", directory));
-	int code = RUN(said, "send", "--server", server, "--from", "x@y.example", "--subject", "s", "--body", ".dot\n..\n",
-		"--trace", "a@b.example", "c@d.example");
+	int code = RUN(said, "send", "--server", server, "--from", "x@y.example", "--subject", "s",
+		"--body", ".dot\n..\n", "--trace", "a@b.example", "c@d.example");
 	assert_int_equal(code, EXIT_DONE);
 	assert_has(said, "a@b.example: delivered, ");
 	assert_has(said, "c@d.example: delivered, ");
@@ -106,7 +107,8 @@ static void delivered(void **state)
 	assert_int_equal(finish(sink, said, sizeof said), EXIT_DONE);
 	assert_has(said, "1 messages, 2 recipients, ");
 	read_file("00000001.envelope", text, sizeof text);
-	assert_string_equal(text, "MAIL FROM:<x@y.example>\nRCPT TO:<a@b.example>\nRCPT TO:<c@d.example>\n");
+	assert_string_equal(
+		text, "MAIL FROM:<x@y.example>\nRCPT TO:<a@b.example>\nRCPT TO:<c@d.example>\n");
 	read_file("00000001.eml", text, sizeof text);
 	assert_memory_equal(text, "Date: ", 6);
 	assert_has(text, "\r\nSubject: s\r\n");
@@ -116,7 +118,11 @@ static void delivered(void **state)
 static void refusals(void **state)
 {
 	(void)state;
-	static const struct { const char *reply; int code; const char *words; } all[] = {
+	static const struct {
+		const char *reply;
+		int code;
+		const char *words;
+	} all[] = {
 		{"banner=554 no", EXIT_TRY_AGAIN, "deferred"},
 		{"mail=550 5.7.1 not you", EXIT_UNAVAILABLE, "failed, 127.0.0.1"},
 		{"rcpt=450 4.2.1 later", EXIT_TRY_AGAIN, "said 450 4.2.1 later"},
@@ -139,14 +145,19 @@ static void refusals(void **state)
 static void stages(void **state)
 {
 	(void)state;
-	static const struct { const char *until, *has, *lacks; } all[] = {
-		{"ehlo", "> EHLO", "> MAIL"}, {"mail", "> MAIL", "> RCPT"}, {"rcpt", "> RCPT", "> DATA"},
+	static const struct {
+		const char *until, *has, *lacks;
+	} all[] = {
+		{"ehlo", "> EHLO", "> MAIL"},
+		{"mail", "> MAIL", "> RCPT"},
+		{"rcpt", "> RCPT", "> DATA"},
 		{"data", "< 354", "> QUIT"},
 	};
 	char server[32], said[8192];
 	struct child sink = start_sink(server, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		int code = RUN(said, "send", "-s", server, "--until", all[i].until, "--trace", "-f", "x@y.example", "a@b.example");
+		int code = RUN(said, "send", "-s", server, "--until", all[i].until, "--trace", "-f",
+			"x@y.example", "a@b.example");
 		assert_int_equal(code, EXIT_DONE);
 		assert_has(said, all[i].has);
 		assert_null(strstr(said, all[i].lacks));
@@ -161,15 +172,20 @@ static void many(void **state)
 	(void)state;
 	char server[32], said[8192];
 	struct child sink = start_sink(server, NULL);
-	assert_int_equal(RUN(said, "send", "-s", server, "--repeat", "200", "--connections", "7", "-f", "x@y.example", "--body",
-		"b", "a@b.example", "c@d.example"), EXIT_DONE);
+	assert_int_equal(RUN(said, "send", "-s", server, "--repeat", "200", "--connections", "7",
+				 "-f", "x@y.example", "--body", "b", "a@b.example", "c@d.example"),
+		EXIT_DONE);
 	assert_has(said, "400 delivered, 0 deferred, 0 failed");
-	assert_int_equal(RUN(said, "bench", server, "--messages", "300", "--connections", "5", "--per-connection", "7",
-		"--recipients", "3", "--size", "300", "--to", "a@b.example"), EXIT_DONE);
+	assert_int_equal(RUN(said, "bench", server, "--messages", "300", "--connections", "5",
+				 "--per-connection", "7", "--recipients", "3", "--size", "300",
+				 "--to", "a@b.example"),
+		EXIT_DONE);
 	assert_has(said, "300 messages of 300 octets");
 	assert_has(said, "; 0 refused\n");
 	assert_has(said, "latency ");
-	assert_int_equal(RUN(said, "bench", server, "--messages", "20", "--rate", "100/s", "--json"), EXIT_DONE);
+	assert_int_equal(
+		RUN(said, "bench", server, "--messages", "20", "--rate", "100/s", "--json"),
+		EXIT_DONE);
 	assert_has(said, "\"messages\": 20");
 	kill(sink.pid, SIGTERM);
 	assert_int_equal(finish(sink, said, sizeof said), EXIT_DONE);
@@ -180,13 +196,17 @@ static void delays(void **state)
 {
 	(void)state;
 	char server[32], said[8192];
-	struct child sink = start_sink(server, OPTIONS("--delay", "banner=30ms", "--delay", "rcpt=20ms", "--delay", "end=20ms",
-		"--count", "1"));
+	struct child sink = start_sink(server,
+		OPTIONS("--delay", "banner=30ms", "--delay", "rcpt=20ms", "--delay", "end=20ms",
+			"--count", "1"));
 	struct timespec before, after;
 	clock_gettime(CLOCK_MONOTONIC, &before);
-	assert_int_equal(RUN(said, "send", "-s", server, "-f", "x@y.example", "a@b.example", "c@d.example"), EXIT_DONE);
+	assert_int_equal(
+		RUN(said, "send", "-s", server, "-f", "x@y.example", "a@b.example", "c@d.example"),
+		EXIT_DONE);
 	clock_gettime(CLOCK_MONOTONIC, &after);
-	long ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+	long ms =
+		(after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
 	assert_true(ms >= 90);
 	assert_int_equal(finish(sink, said, sizeof said), EXIT_DONE);
 }
@@ -196,7 +216,8 @@ static void failing(void **state)
 	(void)state;
 	char server[32], said[16384];
 	struct child sink = start_sink(server, OPTIONS("--fail", "100%"));
-	assert_int_equal(RUN(said, "bench", server, "--messages", "10", "--connections", "2"), EXIT_UNAVAILABLE);
+	assert_int_equal(RUN(said, "bench", server, "--messages", "10", "--connections", "2"),
+		EXIT_UNAVAILABLE);
 	assert_has(said, "; 10 refused");
 	kill(sink.pid, SIGINT);
 	assert_int_equal(finish(sink, said, sizeof said), EXIT_DONE);
@@ -207,10 +228,12 @@ static void nobody_there(void **state)
 {
 	(void)state;
 	char said[4096];
-	assert_int_equal(RUN(said, "send", "-s", "127.0.0.1:1", "-f", "x@y.example", "a@b.example"), EXIT_TRY_AGAIN);
+	assert_int_equal(RUN(said, "send", "-s", "127.0.0.1:1", "-f", "x@y.example", "a@b.example"),
+		EXIT_TRY_AGAIN);
 	assert_has(said, "a@b.example: deferred: connect to 127.0.0.1:1: Connection refused");
 	assert_int_equal(RUN(said, "bench", "127.0.0.1:1"), EXIT_UNAVAILABLE);
-	assert_int_equal(RUN(said, "send", "-s", "no.such.host.invalid", "a@b.example"), EXIT_UNAVAILABLE);
+	assert_int_equal(
+		RUN(said, "send", "-s", "no.such.host.invalid", "a@b.example"), EXIT_UNAVAILABLE);
 	assert_has(said, "no address is known for no.such.host.invalid");
 	assert_int_equal(RUN(said, "sink", "--reply", "helo=500"), EXIT_USAGE);
 	assert_int_equal(RUN(said, "sink", "--fail", "101%"), EXIT_USAGE);
@@ -233,8 +256,13 @@ static int remove_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest all[] = {
-		cmocka_unit_test(delivered), cmocka_unit_test(refusals), cmocka_unit_test(stages), cmocka_unit_test(many),
-		cmocka_unit_test(delays), cmocka_unit_test(failing), cmocka_unit_test(nobody_there),
+		cmocka_unit_test(delivered),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(stages),
+		cmocka_unit_test(many),
+		cmocka_unit_test(delays),
+		cmocka_unit_test(failing),
+		cmocka_unit_test(nobody_there),
 	};
 	return cmocka_run_group_tests(all, make_directory, remove_directory);
 }

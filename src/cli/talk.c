@@ -15,8 +15,10 @@ static void trace_line(const struct talk *t, char mark, struct str line)
 	fprintf(stderr, "%9.3f %c ", ms, mark);
 	for (size_t i = 0; i < line.len; i++) {
 		unsigned char c = (unsigned char)line.ptr[i];
-		if (c < ' ' && c != '\t') fprintf(stderr, "\\x%02x", c);
-		else fputc(c, stderr);
+		if (c < ' ' && c != '\t')
+			fprintf(stderr, "\\x%02x", c);
+		else
+			fputc(c, stderr);
 	}
 	fputc('\n', stderr);
 }
@@ -56,22 +58,17 @@ static void release(struct talk *t)
 	buf_release(&t->traced[1]);
 }
 
-void talk_close(struct talk *t)
-{
-	release(t);
-	t->ended = true;
-}
-
+/* `over` may free t, so it is told last: at once, or when talk_work returns.  */
 static void end_with(struct talk *t, struct outcome why)
 {
-	char text[OUTCOME_TEXT_MAX];
-	struct str words = str_head(why.text, sizeof text);
-	if (words.len) memcpy(text, words.ptr, words.len);
-	why.text = str_of(text, words.len);
+	struct str words = str_head(why.text, sizeof t->why_text);
+	if (words.len) memmove(t->why_text, words.ptr, words.len);
+	t->why = why;
+	t->why.text = str_of(t->why_text, words.len);
 	trace_note(t, "closed");
 	release(t);
 	t->ended = true;
-	t->events->over(t, &why);
+	if (!t->busy) t->events->over(t, &t->why);
 }
 
 void talk_end(struct talk *t, struct outcome why) { end_with(t, why); }
@@ -88,7 +85,9 @@ static void cannot_connect(struct talk *t, const char *why)
 
 static struct talk_letter **place_of(struct talk *t, const struct talk_letter *letter)
 {
-	return t->letters[0] == letter ? &t->letters[0] : t->letters[1] == letter ? &t->letters[1] : NULL;
+	return t->letters[0] == letter    ? &t->letters[0]
+		: t->letters[1] == letter ? &t->letters[1]
+					  : NULL;
 }
 
 void talk_give(struct talk *t, struct talk_letter *letter)
@@ -98,7 +97,8 @@ void talk_give(struct talk *t, struct talk_letter *letter)
 	letter->wanted = false;
 	letter->began_us = io_now_us(t->io);
 	if (unfit.class != OUTCOME_NONE) {
-		for (uint32_t i = 0; i < letter->transaction.recipient_count; i++) letter->transaction.outcomes[i] = unfit;
+		for (uint32_t i = 0; i < letter->transaction.recipient_count; i++)
+			letter->transaction.outcomes[i] = unfit;
 		t->events->done(t, letter);
 		return;
 	}
@@ -122,7 +122,8 @@ static bool give_content(struct talk *t)
 	bool moved = false;
 	for (int i = 0; i < 2; i++) {
 		struct talk_letter *l = t->letters[i];
-		while (l && l->wanted && l->given < l->content.len && io_unsent(&t->stream) < UNSENT_MAX) {
+		while (l && l->wanted && l->given < l->content.len &&
+			io_unsent(&t->stream) < UNSENT_MAX) {
 			struct str piece = str_head(str_skip(l->content, l->given), PIECE);
 			if (!smtp_client_content(&t->client, io_now(t->io), piece)) return moved;
 			l->given += piece.len;
@@ -141,7 +142,8 @@ static bool flush(struct talk *t)
 	trace(t, '>', output);
 	bool sent = io_send(&t->stream, output);
 	smtp_client_sent(&t->client, output.len);
-	if (!sent) smtp_client_lost(&t->client, io_now(t->io), STR("connection lost while sending"));
+	if (!sent)
+		smtp_client_lost(&t->client, io_now(t->io), STR("connection lost while sending"));
 	return true;
 }
 
@@ -156,9 +158,7 @@ static void on_event(struct talk *t, const struct smtp_client_event *event)
 	case SMTP_CLIENT_EVENT_CONTENT:
 		CONTAINER_OF(event->transaction, struct talk_letter, transaction)->wanted = true;
 		return;
-	case SMTP_CLIENT_EVENT_DONE:
-		letter_done(t, event->transaction);
-		return;
+	case SMTP_CLIENT_EVENT_DONE: letter_done(t, event->transaction); return;
 	case SMTP_CLIENT_EVENT_FAILED:
 		flush(t);
 		end_with(t, event->outcome);
@@ -168,8 +168,7 @@ static void on_event(struct talk *t, const struct smtp_client_event *event)
 		end_with(t, (struct outcome){0});
 		return;
 	case SMTP_CLIENT_EVENT_STARTTLS:
-	case SMTP_CLIENT_EVENT_AUTH:
-		UNREACHABLE(); /* config asks for neither */
+	case SMTP_CLIENT_EVENT_AUTH: UNREACHABLE(); /* config asks for neither */
 	}
 }
 
@@ -187,13 +186,23 @@ static bool take_events(struct talk *t)
 /* Offer the owner to give a letter.  True: it did something.  */
 static bool offer(struct talk *t)
 {
-	if (t->ended || !t->was_ready || t->taken_over || !smtp_client_ready(&t->client)) return false;
+	if (t->ended || !t->was_ready || t->taken_over || !smtp_client_ready(&t->client))
+		return false;
 	if (!place_of(t, NULL)) return false;
 	const struct talk_letter *before[2] = {t->letters[0], t->letters[1]};
 	enum smtp_client_state state = t->client.state;
 	t->events->ready(t);
 	if (t->ended || t->taken_over) return false;
 	return before[0] != t->letters[0] || before[1] != t->letters[1] || state != t->client.state;
+}
+
+static void watch_deadline(struct talk *t)
+{
+	msec deadline = smtp_client_deadline(&t->client);
+	if (deadline == MSEC_NEVER)
+		io_timer_cancel(t->io, &t->timer);
+	else
+		io_timer_set(t->io, &t->timer, deadline);
 }
 
 void talk_work(struct talk *t)
@@ -207,10 +216,10 @@ void talk_work(struct talk *t)
 		if (!t->ended && !t->taken_over) more |= flush(t);
 	}
 	t->busy = false;
-	if (t->ended || t->taken_over) return;
-	msec deadline = smtp_client_deadline(&t->client);
-	if (deadline == MSEC_NEVER) io_timer_cancel(t->io, &t->timer);
-	else io_timer_set(t->io, &t->timer, deadline);
+	if (t->ended)
+		t->events->over(t, &t->why);
+	else if (!t->taken_over)
+		watch_deadline(t);
 }
 
 /* ---- the stream ---- */
@@ -253,7 +262,8 @@ static void drained(struct io_stream *s) { talk_work(talk_of(s)); }
 static void ended(struct io_stream *s, int error)
 {
 	struct talk *t = talk_of(s);
-	struct str why = error ? str_from_c(strerror(error)) : STR("the server has closed the connection");
+	struct str why =
+		error ? str_from_c(strerror(error)) : STR("the server has closed the connection");
 	if (t->taken_over) {
 		end_with(t, outcome_local(OUTCOME_DEFERRED, "4.4.2", why));
 		return;
@@ -288,14 +298,17 @@ static void name_host(struct talk *t, struct str host, const struct net_address 
 	if (!host.len || str_eq(host, buf_str(&b)) || address->family == NET_UNIX)
 		snprintf(t->host, sizeof t->host, STR_FMT, STR_ARG(buf_str(&b)));
 	else
-		snprintf(t->host, sizeof t->host, STR_FMT "[" STR_FMT "]", STR_ARG(str_head(host, 200)), STR_ARG(buf_str(&b)));
+		snprintf(t->host, sizeof t->host, STR_FMT "[" STR_FMT "]",
+			STR_ARG(str_head(host, 200)), STR_ARG(buf_str(&b)));
 	size_t len = strlen(t->host);
-	if (address->family != NET_UNIX) snprintf(t->host + len, sizeof t->host - len, ":%u", address->port);
+	if (address->family != NET_UNIX)
+		snprintf(t->host + len, sizeof t->host - len, ":%u", address->port);
 }
 
 void talk_begin(struct talk *t, struct str host, const struct net_address *address)
 {
-	struct talk fresh = {.io = t->io, .config = t->config, .events = t->events, .trace = t->trace};
+	struct talk fresh = {
+		.io = t->io, .config = t->config, .events = t->events, .trace = t->trace};
 	*t = fresh;
 	t->timer.fire = fire;
 	t->began_us = io_now_us(t->io);

@@ -36,18 +36,19 @@ struct talk {
 	struct smtp_client client;
 	const struct smtp_client_config *config;
 	const struct talk_events *events;
-	bool trace;               /* show all on standard error */
+	bool trace; /* show all on standard error */
 	bool was_ready;
-	char host[320];           /* "mx1.example.net[192.0.2.1]:25" */
-	uint32_t ready_us;        /* from connecting to the reply to EHLO */
+	char host[320];    /* "mx1.example.net[192.0.2.1]:25" */
+	uint32_t ready_us; /* from connecting to the reply to EHLO */
 	bool offered_starttls;
 	/* private */
 	int64_t began_us;
-	int connect_error;        /* found at once, told soon */
+	int connect_error; /* found at once, told soon */
 	bool live, connected, busy, ended, taken_over;
 	struct outcome why;
+	char why_text[OUTCOME_TEXT_MAX];
 	struct talk_letter *letters[2];
-	struct buf traced[2];     /* unfinished lines of both sides */
+	struct buf traced[2]; /* unfinished lines of both sides */
 };
 
 /* Connect to address, which belongs to host (a name, or "").  io, config, events and trace are set; all are kept.
@@ -58,8 +59,6 @@ void talk_begin(struct talk *t, struct str host, const struct net_address *addre
 void talk_give(struct talk *t, struct talk_letter *letter);
 /* QUIT, when all letters given are done.  */
 void talk_quit(struct talk *t);
-/* Close now; `over` does not come.  */
-void talk_close(struct talk *t);
 /* In `ready`: from now on octets go to `raw` and come from talk_send.  */
 void talk_take_over(struct talk *t);
 void talk_send(struct talk *t, struct str octets);

@@ -18,7 +18,8 @@ static void show_accepted(const json_t *o)
 	json_array_foreach(json_object_get(o, "recipients"), index, recipient)
 		printf("%s %s", index ? "," : "", json_string_value(recipient));
 	printf(", %s", size);
-	if (*ask_text(o, "client")) printf(", client %s (%s)", ask_text(o, "client"), ask_text(o, "helo"));
+	if (*ask_text(o, "client"))
+		printf(", client %s (%s)", ask_text(o, "client"), ask_text(o, "helo"));
 	if (*ask_text(o, "account")) printf(", logged in as %s", ask_text(o, "account"));
 	if (*ask_text(o, "tls")) printf(", %s", ask_text(o, "tls"));
 	if (*ask_text(o, "message_id")) printf(", Message-ID %s", ask_text(o, "message_id"));
@@ -41,12 +42,18 @@ static void show_event(const json_t *o)
 {
 	const char *event = ask_text(o, "event");
 	printf("  %s  ", ask_text(o, "time"));
-	if (strcmp(event, "accepted") == 0) show_accepted(o);
-	else if (strcmp(event, "attempt") == 0) show_attempt(o);
-	else if (strcmp(event, "bounced") == 0) printf("returned to its sender as %s", ask_text(o, "other_id"));
-	else if (strcmp(event, "delay-told") == 0) printf("its sender was told that it is delayed");
-	else if (strcmp(event, "done") == 0) printf("done");
-	else printf("%s by the operator: %s", event, ask_text(o, "recipient"));
+	if (strcmp(event, "accepted") == 0)
+		show_accepted(o);
+	else if (strcmp(event, "attempt") == 0)
+		show_attempt(o);
+	else if (strcmp(event, "bounced") == 0)
+		printf("returned to its sender as %s", ask_text(o, "other_id"));
+	else if (strcmp(event, "delay-told") == 0)
+		printf("its sender was told that it is delayed");
+	else if (strcmp(event, "done") == 0)
+		printf("done");
+	else
+		printf("%s by the operator: %s", event, ask_text(o, "recipient"));
 	putchar('\n');
 }
 
@@ -63,34 +70,48 @@ static void answer(struct ask *ask, const json_t *o, bool last)
 		return;
 	}
 	bool queued = strcmp(ask_text(o, "event"), "queued") == 0;
-	if (strcmp(v->id, ask_text(o, "id")) != 0 && !queued) printf("%s%s\n", *v->id ? "\n" : "", ask_text(o, "id"));
+	if (strcmp(v->id, ask_text(o, "id")) != 0 && !queued)
+		printf("%s%s\n", *v->id ? "\n" : "", ask_text(o, "id"));
 	if (queued) printf("\nIn the queue now:\n");
 	snprintf(v->id, sizeof v->id, "%s", ask_text(o, "id"));
-	if (queued) show_message(o);
-	else show_event(o);
+	if (queued)
+		show_message(o);
+	else
+		show_event(o);
 }
 
 int cli_trace(const struct cli *cli, int argc, char **argv)
 {
 	static const struct cli_option table[] = {{.name = "json"}};
-	struct cli_options o = {.command = "trace", .table = table, .count = 1, .argc = argc, .at = 1, .argv = argv};
+	struct cli_options o = {.command = "trace",
+		.table = table,
+		.count = 1,
+		.argc = argc,
+		.at = 1,
+		.argv = argv};
 	struct trace_view v = {0};
 	struct str value, what = STR_NONE;
 	for (int option; (option = cli_next(&o, &value)) != CLI_END;) {
 		if (option == CLI_BAD) return EXIT_USAGE;
-		if (option == 0) v.json = true;
-		else if (!what.len) what = value;
-		else return cli_say("trace", "one thing is traced at a time"), EXIT_USAGE;
+		if (option == 0)
+			v.json = true;
+		else if (!what.len)
+			what = value;
+		else
+			return cli_say("trace", "one thing is traced at a time"), EXIT_USAGE;
 	}
 	if (!what.len) {
-		cli_say("trace", "what? A queue id, Message-ID, sender, recipient or @domain is wanted");
+		cli_say("trace",
+			"what? A queue id, Message-ID, sender, recipient or @domain is wanted");
 		return EXIT_USAGE;
 	}
 	struct cli_world w;
 	int code = cli_world_open(&w, cli, "trace");
 	if (code) return code;
-	struct ask ask = {.command = "trace", .path = w.config->control.ptr, .answer = answer, .context = &v};
-	code = ask_server(&w, &ask, json_pack("{s:s, s:s%}", "command", "trace", "what", what.ptr, what.len));
+	struct ask ask = {
+		.command = "trace", .path = w.config->control.ptr, .answer = answer, .context = &v};
+	code = ask_server(
+		&w, &ask, json_pack("{s:s, s:s%}", "command", "trace", "what", what.ptr, what.len));
 	cli_world_close(&w);
 	if (code == EXIT_DONE && !v.events) {
 		cli_say("trace", "nothing is known of " STR_FMT, STR_ARG(what));

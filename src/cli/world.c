@@ -33,7 +33,8 @@ void cli_world_close(struct cli_world *w)
 	*w = (struct cli_world){0};
 }
 
-int cli_resolve(const char *command, struct str host_port, uint16_t port_default, struct net_address *to, int max)
+int cli_resolve(const char *command, struct str host_port, uint16_t port_default,
+	struct net_address *to, int max)
 {
 	struct str host;
 	uint16_t port;

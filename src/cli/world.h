@@ -8,7 +8,7 @@
 struct cli_world {
 	struct io *io;
 	struct config *config;
-	struct buf hostname;   /* this machine's */
+	struct buf hostname; /* this machine's */
 };
 
 /* EXIT_DONE, or the exit code; what is wrong is said.  */
@@ -16,6 +16,7 @@ int cli_world_open(struct cli_world *w, const struct cli *cli, const char *comma
 void cli_world_close(struct cli_world *w);
 
 /* The addresses of "HOST[:PORT]", names resolved; how many, or 0 and it is said.  */
-int cli_resolve(const char *command, struct str host_port, uint16_t port_default, struct net_address *to, int max);
+int cli_resolve(const char *command, struct str host_port, uint16_t port_default,
+	struct net_address *to, int max);
 
 #endif

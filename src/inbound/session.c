@@ -53,7 +53,8 @@ static size_t feed(struct session *s, struct str octets)
 			session_event(s, &event);
 			if (event.type == SMTP_EVENT_CLOSE) s->closing = true;
 		}
-		if (smtp_server_waits(&s->smtp) || (n == 0 && !any)) break;
+		if (smtp_server_waits(&s->smtp)) break;
+		ASSERT(n || any || taken == octets.len); /* else this input would wait for ever */
 	}
 	return taken;
 }

@@ -32,8 +32,30 @@ static void flight_clear(struct flight *f)
 	f->job = NULL;
 }
 
+static bool is_status(const struct outcome *o, uint8_t class, uint16_t subject, uint16_t detail)
+{
+	return o->enhanced.class == class && o->enhanced.subject == subject && o->enhanced.detail == detail;
+}
+
+/* The peer took some recipients, and the others were too many for one transaction (RFC 5321 4.5.3.1.10): they go in the
+ * next, at once.  */
+static void try_rest_soon(struct client_session *s, const struct flight *f)
+{
+	struct outcome *outcomes = f->transaction.outcomes;
+	uint32_t count = f->job->count, first = 0;
+	bool delivered = false;
+	for (uint32_t i = 0; i < count; i++) delivered |= outcomes[i].class == OUTCOME_DELIVERED;
+	if (!delivered) return;
+	while (first < count && !is_status(&outcomes[first], 4, 5, 3)) first++;
+	if (first == 0 || first == count) return;
+	s->recipients_most = first;
+	for (uint32_t i = first; i < count; i++)
+		if (is_status(&outcomes[i], 4, 5, 3)) outcomes[i].class = OUTCOME_NONE;
+}
+
 static void land(struct client_session *s, struct flight *f)
 {
+	try_rest_soon(s, f);
 	struct queue_job *job = f->job;
 	struct outcome *outcomes = f->transaction.outcomes;
 	for (uint32_t i = 0; i < job->count; i++) {
@@ -76,11 +98,6 @@ void flights_drop(struct client_session *s)
 
 /* ---- content made fit ---- */
 
-static bool is_status(const struct outcome *o, uint16_t subject, uint16_t detail)
-{
-	return o->enhanced.class == 5 && o->enhanced.subject == subject && o->enhanced.detail == detail;
-}
-
 /* The first pass: can it be re-coded, and how large will it be?  */
 static struct outcome plan_recoding(struct flight *f)
 {
@@ -112,7 +129,7 @@ static struct outcome plan_recoding(struct flight *f)
 static struct outcome make_fit(struct client_session *s, struct flight *f)
 {
 	struct outcome o = smtp_client_fits(&s->client, &f->transaction);
-	if (!is_status(&o, 6, 3)) return o;
+	if (!is_status(&o, 5, 6, 3)) return o;
 	o = plan_recoding(f);
 	return o.class == OUTCOME_NONE ? smtp_client_fits(&s->client, &f->transaction) : o;
 }
@@ -126,6 +143,7 @@ static struct outcome describe(struct client_session *s, struct flight *f, struc
 		return outcome_local(OUTCOME_DEFERRED, "4.3.0",
 			error == -EBADMSG ? STR("the message is damaged on our disk")
 					  : STR("the message cannot be read at present"));
+	job->envelope = &f->reader.envelope;
 	arena_init(&f->arena, ARENA_BASE + (size_t)job->count * ARENA_RECIPIENT);
 	f->transaction = (struct smtp_transaction){
 		.envelope = &f->reader.envelope,
@@ -147,6 +165,7 @@ bool flight_begin(struct client_session *s)
 	struct flight *f = s->flights[0].job ? &s->flights[1] : &s->flights[0];
 	if (f->job) return false;
 	uint32_t most = s->client.offer.rcpt_max ? s->client.offer.rcpt_max : RECIPIENTS_MAX;
+	if (s->recipients_most && s->recipients_most < most) most = s->recipients_most;
 	struct queue_job *job =
 		queue_take(s->outbound->queue, s->site->destination, most, outbound_now(s->outbound));
 	if (!job) return false;

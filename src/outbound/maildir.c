@@ -299,6 +299,7 @@ void maildir_deliver(struct outbound *out, struct queue_job *job)
 	d->outbound = out;
 	d->destination = destination;
 	d->job = job;
+	job->envelope = &d->reader.envelope;
 	d->outcomes = outcomes;
 	d->work.run = run;
 	d->work.done = done;

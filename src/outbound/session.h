@@ -52,6 +52,7 @@ struct client_session {
 	struct outcome trouble; /* why the last target did not serve */
 	char trouble_text[OUTCOME_TEXT_MAX];
 	uint32_t served; /* transactions that were answered */
+	uint32_t recipients_most; /* in one transaction, as the peer has shown; 0: not known */
 	bool busy;       /* inside client_session_work */
 	bool stopping;   /* take nothing new */
 	bool moving;     /* likewise: another host is better, or is to become known */

@@ -85,11 +85,11 @@ static void check_domains(const struct queue *q)
 	}
 }
 
-/* What is ready at d goes now, or at a time that is set, or when what is under way ends.  */
+/* What is ready at d goes now, or at a time that is set.  */
 static void check_future(const struct queue *q, const struct destination *d)
 {
 	if (list_empty(&d->turns) || !list_empty(&d->doomed)) return;
-	ASSERT(destination_may_go(d, q->now) || heap_has(&d->timer) || d->jobs > 0);
+	ASSERT(destination_may_go(d, q->now) || heap_has(&d->timer));
 }
 
 static void check_destinations(const struct queue *q)

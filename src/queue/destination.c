@@ -104,11 +104,9 @@ static msec when(const struct destination *d)
 	return rate > d->until ? rate : d->until;
 }
 
-/* While it is probed by the breaker one message goes at a time.  */
 bool destination_may_go(const struct destination *d, msec now)
 {
 	if (list_empty(&d->turns) || !list_empty(&d->doomed)) return false;
-	if (d->breaker.open && d->jobs > 0) return false;
 	return when(d) <= now;
 }
 

@@ -128,6 +128,44 @@ static void a_rate_is_kept(void **state)
 	world_release(&w);
 }
 
+static void a_backoff_outlives_its_mail(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	w.options.retry[0] = MINUTES(30);
+	slot m = world_accept(&w, "alice@a.example", "bob@b.example");
+	struct destination *d = w.ready_last;
+	queue_opened(w.q, d);
+	fail_to_connect(&w, d);
+	assert_true(queue_act(w.q, world_first(&w, m), QUEUE_DELETE, w.now, w.wall));
+	world_pass(&w, MINUTES(20));
+	w.ready = 0;
+	world_accept(&w, "alice@a.example", "bob@b.example");
+	assert_int_equal(w.ready, 0);
+	world_pass(&w, MINUTES(13));
+	assert_int_equal(w.ready, 1);
+	world_release(&w);
+}
+
+static void a_rate_outlives_its_mail(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	w.star.rate = (struct route_rate){1, HOURS(1)};
+	world_accept(&w, "alice@a.example", "bob@b.example");
+	assert_int_equal(world_serve(&w, "b.example", world_ok()), 1);
+	world_pass(&w, MINUTES(50));
+	world_accept(&w, "alice@a.example", "bob@b.example");
+	assert_int_equal(world_serve(&w, "b.example", world_ok()), 0);
+	world_pass(&w, MINUTES(10));
+	assert_int_equal(world_serve(&w, "b.example", world_ok()), 1);
+	world_pass(&w, HOURS(2));
+	assert_int_equal(w.gone, 1);
+	world_release(&w);
+}
+
 /* ---- the breaker ---- */
 
 static void refuse(struct world *w, struct destination *d, uint32_t count)
@@ -270,6 +308,8 @@ int main(void)
 		cmocka_unit_test(mail_waits_for_its_destination_and_nothing_is_written),
 		cmocka_unit_test(one_failure_among_many_connections_only_narrows),
 		cmocka_unit_test(a_rate_is_kept),
+		cmocka_unit_test(a_backoff_outlives_its_mail),
+		cmocka_unit_test(a_rate_outlives_its_mail),
 		cmocka_unit_test(a_next_hop_that_refuses_everything_is_paused),
 		cmocka_unit_test(deferrals_while_paused_do_not_bring_it_back_sooner),
 		cmocka_unit_test(the_operators_retry_ends_a_pause),

@@ -30,6 +30,19 @@ static void a_bulk_run_does_not_delay_a_letter(void **state)
 	}
 }
 
+static void the_domains_of_one_sender_take_turns(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	for (int i = 0; i < 1000; i++) world_accept(&w, "alice@a.example", "bob@x.relayed.example");
+	slot other = world_accept(&w, "alice@a.example", "bob@y.relayed.example");
+	struct destination *d = world_destination(&w, "smtp:next.example:25");
+	slot first = world_take(&w, d)->message, second = world_take(&w, d)->message;
+	assert_true(first == other || second == other);
+	world_release(&w);
+}
+
 static void senders_beyond_the_lanes_share_them(void **state)
 {
 	(void)state;
@@ -100,6 +113,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bulk_run_does_not_delay_a_letter),
+		cmocka_unit_test(the_domains_of_one_sender_take_turns),
 		cmocka_unit_test(senders_beyond_the_lanes_share_them),
 		cmocka_unit_test(another_configuration_moves_mail),
 	};

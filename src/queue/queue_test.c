@@ -126,6 +126,8 @@ static void mail_for_later_waits_for_its_time(void **state)
 	assert_int_equal(w.ready, 0);
 	world_pass(&w, HOURS(30) - 2000);
 	assert_int_equal(w.ready, 0);
+	assert_int_equal(w.spool->dues, 1);         /* on disk */
+	assert_int_equal(w.spool->reads, 0);        /* and nobody looks at it before */
 	assert_int_equal(w.spool->commits_done, 0); /* no delay notice: its time has not begun */
 	struct queue_view v;
 	queue_view(w.q, world_first(&w, m), &w.arena, w.now, w.wall, &v);

@@ -178,11 +178,7 @@ void queue_finish(
 	list_remove(&job->link);
 	table_remove(&q->jobs, own->number);
 	free(own);
-	/* A probe has ended: the next may be due already.  */
-	if (d->breaker.open)
-		destination_wake(q, d);
-	else
-		destination_plan(q, d);
+	destination_plan(q, d);
 	destination_announce(q);
 }
 

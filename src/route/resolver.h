@@ -1,4 +1,5 @@
-/* DNS, asynchronous.  Linux: libunbound (validating, caching).  The simulator has its own.  */
+/* DNS, asynchronous.  Linux: libunbound (validating, caching); with DNS_VALIDATE_RESOLVER the servers alone, whose AD bit
+ * libunbound does not tell.  The simulator has its own.  A question without an answer ends after 12 s.  */
 #ifndef ROUTE_RESOLVER_H
 #define ROUTE_RESOLVER_H
 
@@ -41,16 +42,17 @@ struct dns_answer {
 	struct str why;          /* words for TEMPORARY and BOGUS */
 };
 
-/* Caller-owned; one outstanding use.  */
+/* Caller-owned, zero but for done; one outstanding use.  */
 struct resolver_query {
 	void (*done)(struct resolver_query *q, const struct dns_answer *answer); /* borrowed for the call; never before resolver_ask returns */
 	struct resolver *resolver;
-	void *private;
+	void *private;             /* the resolver's; NULL: no question is open */
 	struct list link;
 };
 
 /* name: ASCII (A-labels), no final dot needed.  0 or -errno (done then never comes).  */
 int MUST_CHECK resolver_ask(struct resolver *r, struct resolver_query *q, struct str name, enum dns_type type);
+/* done does not come any more.  Harmless when no question is open.  */
 void resolver_cancel(struct resolver_query *q);
 
 /* Read one rdata: the exchanger's name as text (no final dot; "" is the root: null MX).  */

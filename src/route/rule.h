@@ -63,7 +63,8 @@ const struct route_rule *route_find(const struct route_table *t, struct str doma
 bool route_name_valid(struct str name);
 
 /* Append what tells destinations apart: mail with the same key shares connections, window and backoff.  "example.net" for
- * MX, "smtp:a:25,b:25", "lmtp:...", "local:example.com", "discard:", "reject:...".  */
+ * MX, "smtp:a:25,b:25", "lmtp:...", "local:example.com", "discard:", "reject:...".  Hosts that a rule names get ";user=U" and ";tls=T"
+ * (any but opportunistic) behind: what connections have agreed upon is not for others to share.  */
 void route_destination_key(struct buf *out, const struct route_rule *rule, struct str domain);
 
 #endif

@@ -74,6 +74,58 @@ static inline void test_reap(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
+/* ---- a resolver of our own ---- */
+
+static inline bool test_read_all(int fd, void *to, size_t len)
+{
+	for (size_t got = 0; got < len;) {
+		ssize_t n = read(fd, (char *)to + got, len - got);
+		if (n <= 0) return false;
+		got += (size_t)n;
+	}
+	return true;
+}
+
+/* A resolver that answers every question with 192.0.2.9 and says, by the AD bit, that it is
+ * validated.  It hangs up after each third answer, and says nothing about names that begin with
+ * "mute".  */
+static inline void test_validating_server(int listener)
+{
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+		unsigned char packet[1500], length[2];
+		for (int answers = 0; answers < 3 && test_read_all(fd, length, 2);) {
+			size_t len = (size_t)length[0] << 8 | length[1];
+			if (len > 500 || !test_read_all(fd, packet + 2, len)) break;
+			if (memcmp(packet + 2 + 13, "mute", 4) == 0) continue;
+			memcpy(packet + 4, "\x81\xa0\0\1\0\1\0\0\0\0",
+				10); /* QR RD RA AD, one question, one answer */
+			memcpy(packet + 2 + len, "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x09", 16);
+			len += 16;
+			packet[0] = (unsigned char)(len >> 8), packet[1] = (unsigned char)len;
+			if (write(fd, packet, 1) != 1) break; /* in two pieces */
+			usleep(1000);
+			if (write(fd, packet + 1, len + 1) != (ssize_t)len + 1) break;
+			answers++;
+		}
+		close(fd);
+	}
+}
+
+static inline int test_listen_tcp(uint16_t *ret_port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+	assert_int_equal(listen(fd, 5), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	*ret_port = ntohs(a.sin_port);
+	return fd;
+}
+
+/* ---- Knot ---- */
+
 static inline void knot_write_zone(const struct knot *k, const struct test_zone *z)
 {
 	char name[128];

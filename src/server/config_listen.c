@@ -14,11 +14,13 @@ static const struct config_choice newline_choices[] = {{"reject", false}, {"norm
 static void read_bind(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 
-#define WORDS(name)                                                                                \
-	{                                                                                          \
-#name, CONFIG_TEXT, offsetof(struct smtp_words, name), "\"\"",                     \
-			.help = "words of this reply"                                              \
-	}
+static void read_words(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+
+/* clang-format off */
+#define WORDS(name) \
+	{#name, CONFIG_OTHER, offsetof(struct smtp_words, name), "\"\"", .read = read_words, .help = "words of this reply"}
+/* clang-format on */
 static const struct config_key words_keys[] = {
 	WORDS(banner),
 	WORDS(helo),
@@ -46,6 +48,31 @@ const struct config_key config_listen_keys[] = {
 		.read = read_bind, .help = "addresses"},
 	{0},
 };
+
+/* ---- words ---- */
+
+/* Only %{helo}, %{id} and %{hostname} are put in.  */
+static bool words_fine(struct str words)
+{
+	static const struct str known[] = {STR("%{helo}"), STR("%{id}"), STR("%{hostname}")};
+	for (; words.len; words = str_skip(words, 1)) {
+		bool fine = !str_starts(words, STR("%{"));
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			fine = fine || str_starts(words, known[i]);
+		if (!fine) return false;
+	}
+	return true;
+}
+
+static void read_words(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field)
+{
+	if (v->type != UCL_TEXT || !words_fine(v->text))
+		config_wrong(r, v, where,
+			"a text is wanted, in which only %%{helo}, %%{id} and %%{hostname} are put in");
+	else
+		*(struct str *)field = config_copy(r, v->text, false);
+}
 
 /* ---- addresses ---- */
 

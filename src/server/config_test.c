@@ -545,6 +545,8 @@ static void wrong_listeners(void **state)
 	bad("listen a { data_end = end, bind = \"*:25\" }\n",
 		"@:1: listen a: data_end is refused on a listener that is not bound to loopback alone (127.0.0.1, ::1): a mail "
 		"could be cut in two; replies { data = ... } only changes words\n");
+	bad("listen a { replies { helo = \"hi %{name}\" } }\n",
+		"@:1: listen a.replies.helo: a text is wanted, in which only %{helo}, %{id} and %{hostname} are put in\n");
 	bad("listen a { bind = [] }\n", "@:1: listen a.bind: at least one address is wanted\n");
 	bad("listen a { bind = no.such.host.invalid }\n",
 		"@:1: listen a.bind: \"no.such.host.invalid\": no address is known for this name\n");

@@ -75,7 +75,8 @@ static void forms(void **state)
 	check("a = <<END\none\n two\nEND\nb = 1", "{a@1='one\n two' b@5='1'}", "");
 	check("a = <<E\nE\n", "{a@1=''}", "");
 	check("a = [1, \"b\", [c d]\n]", "{a@1=['1' 'b' ['c d']]}", "");
-	check("a = [1] b { c = 2 } d = \"3\" e = 4", "{a@1=['1'] b@1={c@1='2'} d@1='3' e@1='4'}", "");
+	check("a = [1] b { c = 2 } d = \"3\" e = 4", "{a@1=['1'] b@1={c@1='2'} d@1='3' e@1='4'}",
+		"");
 	check("to = [smtp:A:25, smtp:[::1]:26]", "{to@1=['smtp:A:25' 'smtp:[::1]:26']}", "");
 	check("d = maildir:mail/%{domain}/%{user}\n", "{d@1='maildir:mail/%{domain}/%{user}'}", "");
 	check("{\"a\": {\"b\": [1, 2]}, \"c\": true}", "{a@1={b@1=['1' '2']} c@1='true'}", "");

@@ -5,7 +5,7 @@
 enum {
 	LINE_MAX = 2048,       /* RFC 5321 4.5.3.1.4 has 512, extensions add some hundreds */
 	AUTH_LINE_MAX = 12288, /* RFC 4954 4 */
-	OUT_HARD_MAX = 256 * 1024,
+	OUT_HARD_MAX = 2 * SMTP_SERVER_OUT_MAX,
 	LATE_MAX = 32 * 1024,
 	HELO_MAX = 255,
 	SLOW_VERDICT_MS = 1000,
@@ -74,6 +74,9 @@ void smtp_server_say(struct smtp_server *s, struct smtp_reply reply)
 void smtp_server_settle(struct smtp_server *s)
 {
 	if (s->no_memory) smtp_server_close(s, SMTP_CLOSE_PROTOCOL);
+	if (s->state == SMTP_SERVER_CLOSED || s->out.len <= SMTP_SERVER_OUT_MAX) return;
+	smtp_server_give_up(s, (struct enhanced){4, 7, 0}, "Error: too many commands at once",
+		SMTP_CLOSE_PROTOCOL);
 }
 
 void smtp_server_blame(struct smtp_server *s, struct smtp_reply reply)
@@ -240,8 +243,7 @@ size_t smtp_server_feed(struct smtp_server *s, msec now, struct str bytes)
 	if (s->state == SMTP_SERVER_GREETING) return 0;
 	if (bytes.len) start_clock(s, now);
 	size_t used = 0;
-	while (used < bytes.len && !s->pending && !s->awaited &&
-		s->out.len <= SMTP_SERVER_OUT_MAX) {
+	while (used < bytes.len && !s->pending && !s->awaited) {
 		used += step(s, str_skip(bytes, used));
 		smtp_server_settle(s);
 	}

@@ -157,9 +157,9 @@ struct smtp_server {
 	uint64_t chunk_size, chunk_left;
 };
 
-/* Replies that the peer does not take make feed stop consuming past so many octets, until some
- * are sent.  */
-enum { SMTP_SERVER_OUT_MAX = 32 * 1024 };
+/* So many octets of replies may be unsent.  No client that means well asks for more at once: past
+ * it the session ends with 421.  */
+enum { SMTP_SERVER_OUT_MAX = 256 * 1024 };
 
 void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *config);
 void smtp_server_release(struct smtp_server *s);
@@ -172,8 +172,7 @@ void smtp_server_greet(struct smtp_server *s, msec now, const struct smtp_reply 
  *   now    monotonic time, ms; never less than in an earlier call
  *   bytes  borrowed for this call; any split of the stream gives the same events
  * Returns  octets consumed, 0..bytes.len; fewer while an event waits for its answer or to be
- *          taken, while more than SMTP_SERVER_OUT_MAX octets of output are unsent, and before
- *          the greeting
+ *          taken, and before the greeting
  * Errors   none: a violation by the peer becomes a reply (500, 501, 503, 554)
  * Source   RFC 5321 4.1.1, 4.5.3.1; RFC 2920 3.1; RFC 3030 2  */
 size_t smtp_server_feed(struct smtp_server *s, msec now, struct str bytes);

@@ -50,7 +50,7 @@ void smtp_server_forget(struct smtp_server *s);
 /* The content that came will not be completed.  */
 void smtp_server_abandon(struct smtp_server *s);
 
-/* At the end of each step: close when memory ran out in it.  */
+/* At the end of each step: close when memory, or the room for replies, ran out in it.  */
 void smtp_server_settle(struct smtp_server *s);
 
 /* The present, as of the last octets.  */

@@ -230,7 +230,7 @@ static int make_growing(struct batch *b)
 static int mark_open(struct batch *b)
 {
 	struct disk_header *header = (struct disk_header *)(void *)b->lead.ptr;
-	if (!b->opens || b->segment->grows) return 0;
+	if (!b->opens) return 0;
 	return trailer_mark_open(b->spool->io, &b->segment->file, header);
 }
 

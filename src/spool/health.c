@@ -7,7 +7,7 @@
 
 static void watch(struct spool *s)
 {
-	if (!timer_is_set(&s->health_timer)) io_timer_set(s->io, &s->health_timer, io_now(s->io) + SPOOL_HEALTH_MS);
+	if (!timer_is_set(&s->health_timer)) io_timer_set(s->io, &s->health_timer, io_now(s->io) + s->health_ms);
 }
 
 void health_failed(struct spool *s, int error)

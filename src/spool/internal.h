@@ -153,6 +153,7 @@ struct spool {
 	bool probe;                   /* try a batch although sick */
 	bool refused;                 /* recovered() is owed */
 	struct timer health_timer;
+	msec health_ms;               /* between looks and trials */
 	uint64_t fs_free;
 	msec fs_asked;                /* -1: never */
 	size_t buffers;               /* octets of content held in memory */

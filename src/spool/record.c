@@ -51,7 +51,8 @@ bool record_marked(struct str octets, uint64_t salt)
 	uint32_t mark;
 	if (octets.len < sizeof(struct disk_record)) return false;
 	memcpy(&mark, octets.ptr + offsetof(struct disk_record, mark), sizeof(mark));
-	return mark == (uint32_t)(salt >> 32);
+	/* The salt stands in lists of segments and in trailers too: there it is not followed by a version.  */
+	return mark == (uint32_t)(salt >> 32) && octets.ptr[offsetof(struct disk_record, version)] != 0;
 }
 
 bool record_read(struct str octets, uint64_t salt, struct disk_record *ret, struct str *ret_payload, size_t *ret_size)

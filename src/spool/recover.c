@@ -69,6 +69,7 @@ static void identify(struct spool *s, struct evidence *e)
 	struct disk_segment self = {0};
 	struct disk_trailer t;
 	e->identified = scan_identify(s->io, &e->file, e->number, &self);
+	if (!e->identified) self.generation = 0;
 	enum summary_found found = trailer_read(s->io, &e->file, e->file_size, 0, &t);
 	if ((found == SUMMARY_OPEN || found == SUMMARY_WHOLE) && t.number == e->number && t.generation > self.generation) {
 		self = (struct disk_segment){.generation = t.generation, .salt = t.salt};

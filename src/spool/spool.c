@@ -56,6 +56,7 @@ static struct spool *make(struct io *io, const struct spool_options *options)
 	if (s->options.outcome_delay == 0) s->options.outcome_delay = OUTCOME_DELAY_MS;
 	s->lock.fd = -1;
 	s->fs_asked = -1;
+	s->health_ms = SPOOL_HEALTH_MS;
 	s->batch.spool = s;
 	io_random(io, &s->seed, sizeof(s->seed));
 	struct list *lists[] = {&s->writers, &s->ready, &s->chunks, &s->syncs, &s->batch.chunks, &s->batch.writers,

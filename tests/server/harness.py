@@ -14,10 +14,25 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ROCKDOVE", str(ROOT / "build" / "rockdove"))
 
 
-def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+def free_port(host="127.0.0.1"):
+    """A port that is free for TCP and UDP."""
+    while True:
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            tcp.bind((host, 0))
+            port = tcp.getsockname()[1]
+            try:
+                udp.bind((host, port))
+            except OSError:
+                continue
+            return port
+
+
+class Unexpected(AssertionError):
+    """A reply that is not what a test wants."""
+
+    def __init__(self, reply):
+        super().__init__(reply)
+        self.reply = reply
 
 
 def wait_for(what, timeout=10.0, why="condition"):
@@ -183,16 +198,21 @@ class Talk:
 
     def mail(self, recipients, content=b"Subject: test\r\n\r\nhello\r\n", sender="sender@example.org", helo="client.test"):
         """A whole transaction; the reply to the final dot."""
-        assert self.ask(f"EHLO {helo}").startswith("250")
-        assert self.ask(f"MAIL FROM:<{sender}>").startswith("250")
+        self.expect(f"EHLO {helo}", "250")
+        self.expect(f"MAIL FROM:<{sender}>", "250")
         for r in [recipients] if isinstance(recipients, str) else recipients:
-            reply = self.ask(f"RCPT TO:<{r}>")
-            assert reply.startswith("250"), reply
-        assert self.ask("DATA").startswith("354")
+            self.expect(f"RCPT TO:<{r}>", "250")
+        self.expect("DATA", "354")
         content = content.encode() if isinstance(content, str) else content
         stuffed = b"\r\n".join(b"." + l if l.startswith(b".") else l for l in content.split(b"\r\n"))
         self.send(stuffed + (b"" if stuffed.endswith(b"\r\n") else b"\r\n") + b".\r\n")
         return self.reply()
+
+    def expect(self, command, code):
+        reply = self.ask(command)
+        if not reply.startswith(code):
+            raise Unexpected(reply)
+        return reply
 
     def closed(self, timeout=5):
         """Whether the server has closed (what it still says is read)."""

@@ -15,7 +15,7 @@ def dns(directory, zones):
     """Knot serving zones, {"example.net": "@ MX 10 mx1\\nmx1 A 127.0.1.1\\n"}; its port on 127.0.0.1."""
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     text = (f"server:\n  rundir: {directory}\n  listen: 127.0.0.1@{port}\n"
             f"database:\n  storage: {directory}\nlog:\n- target: stderr\n  any: error\nzone:\n")
     for name, records in zones.items():
