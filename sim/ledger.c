@@ -225,8 +225,11 @@ void ledger_reported(struct ledger *l, struct letter *letter, struct str report,
 static void settle_recipient(struct ledger *l, const struct letter *letter, uint32_t i)
 {
 	if (letter->delivered[i] || letter->failed[i]) return;
-	bool old = l->world->now_us - letter->sent_us >= l->lifetime_us - SLACK_US;
-	bool silent = letter->null_sender || letter->never || letter->report_refused;
+	int64_t age = l->world->now_us - letter->sent_us;
+	bool old = age >= l->lifetime_us - SLACK_US;
+	/* The report may have grown too old as well.  */
+	bool report_old = age >= (letter->may_fail[i] ? 1 : 2) * (l->lifetime_us - SLACK_US);
+	bool silent = letter->null_sender || letter->never || letter->report_refused || report_old;
 	if (silent && (letter->may_fail[i] || old)) return;
 	sim_violation(l->world, "letter %llu to %s was accepted at %.3f and is lost: neither delivered, nor returned, nor queued",
 		(unsigned long long)letter->number, letter->recipients[i], (double)letter->accepted_us / 1e6);

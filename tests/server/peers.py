@@ -11,17 +11,20 @@ from harness import free_port, need, running, wait_for
 
 
 @contextlib.contextmanager
-def dns(directory, zones):
-    """Knot serving zones, {"example.net": "@ MX 10 mx1\\nmx1 A 127.0.1.1\\n"}; its port on 127.0.0.1."""
+def dns(directory, zones, signed=False):
+    """Knot serving zones, {"example.net": "@ MX 10 mx1\\nmx1 A 127.0.1.1\\n"}, DNSSEC-signed if wanted; its port on 127.0.0.1."""
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     text = (f"server:\n  rundir: {directory}\n  listen: 127.0.0.1@{port}\n"
-            f"database:\n  storage: {directory}\nlog:\n- target: stderr\n  any: error\nzone:\n")
+            f"database:\n  storage: {directory}\nlog:\n- target: stderr\n  any: error\n"
+            "policy:\n- id: one-key\n  single-type-signing: on\nzone:\n")
     for name, records in zones.items():
         file = directory / f"{name}.zone"
         file.write_text(f"$ORIGIN {name}.\n$TTL 60\n@ SOA ns hostmaster 1 60 60 60 60\n@ NS ns\nns A 127.0.0.1\n{records}")
-        text += f"- domain: {name}\n  file: {file}\n  journal-content: none\n"
+        text += f"- domain: {name}\n  file: {file}\n  journal-content: none\n  zonefile-sync: -1\n"
+        if signed:
+            text += "  dnssec-signing: on\n  dnssec-policy: one-key\n"
     conf = directory / "knot.conf"
     conf.write_text(text)
     with running([need("knotd"), "-c", str(conf)], stderr=open(directory / "knot.log", "ab")) as process:
