@@ -203,12 +203,25 @@ static void link_recovered(void *context, slot recipient, struct str domain)
 	queue_recovered(s->queue, recipient, domain);
 }
 
+/* At the end the queue outlives the outbound side for a moment.  */
+static void destination_ready(void *context, struct destination *d)
+{
+	struct server *s = context;
+	if (s->outbound) outbound_ready(s->outbound, d);
+}
+
+static void destination_gone(void *context, struct destination *d)
+{
+	struct server *s = context;
+	if (s->outbound) outbound_gone(s->outbound, d);
+}
+
 static bool open_queue(struct server *s)
 {
 	struct outbound_parts parts = {.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
-	struct queue_drivers drivers = {.ready = outbound_ready, .gone = outbound_gone, .context = s->outbound};
+	struct queue_drivers drivers = {.ready = destination_ready, .gone = destination_gone, .context = s};
 	const struct config *c = server_config(s);
 	s->queue = queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
 	if (!s->queue) return false;
@@ -397,12 +410,14 @@ void server_free(struct server *s)
 	io_timer_cancel(s->io, &s->stop_timer);
 	io_timer_cancel(s->io, &s->queue_timer);
 	server_close_control(s);
-	inbound_free(s->inbound);
+	if (s->inbound) inbound_drop(s->inbound);
 	outbound_free(s->outbound);
+	s->outbound = NULL;
 	if (s->router) router_free(s->router);
 	if (s->resolver) resolver_free(s->resolver);
+	if (s->spool) spool_close(s->spool); /* commits under way end here: inbound and queue are still there */
 	if (s->queue) queue_free(s->queue);
-	if (s->spool) spool_close(s->spool);
+	inbound_free(s->inbound);
 	if (s->history) history_close(s->history);
 	if (s->history_workers) io_workers_stop(s->history_workers);
 	if (s->latency) latency_free(s->latency);
