@@ -11,7 +11,7 @@
 enum {
 	STOP_MS = 20 * 1000,       /* how long an orderly stop waits for peers */
 	LATENCY_HOSTS = 100 * 1000,
-	LISTENING_MAX = 64,
+	LISTENING_MAX = 256,
 };
 
 const struct config *server_config(const struct server *s) { return s->office->config; }
@@ -175,10 +175,34 @@ static bool open_routing(struct server *s, const char **ret_why)
 	return s->resolver != NULL;
 }
 
+static bool is_any(const struct net_address *a)
+{
+	static const uint8_t zeros[16];
+	return memcmp(a->octets, zeros, sizeof zeros) == 0;
+}
+
+/* Where we can be reached: a listener on every address stands for those of all interfaces.  */
+static void know_ourselves(struct server *s)
+{
+	struct net_address interfaces[LISTENING_MAX];
+	uint32_t count = io_interfaces(interfaces, LISTENING_MAX);
+	uint32_t bound = inbound_listening(s->inbound, s->listening, LISTENING_MAX);
+	s->bound_count = s->listening_count = bound;
+	for (uint32_t i = 0; i < bound; i++) {
+		if (!is_any(&s->listening[i])) continue;
+		for (uint32_t j = 0; j < count && s->listening_count < LISTENING_MAX; j++) {
+			if (interfaces[j].family != s->listening[i].family) continue;
+			struct net_address *new = &s->listening[s->listening_count++];
+			*new = interfaces[j];
+			new->port = s->listening[i].port;
+		}
+	}
+}
+
 /* The router knows our own addresses, so it comes after the listeners.  */
 static bool open_router(struct server *s)
 {
-	s->listening_count = inbound_listening(s->inbound, s->listening, LISTENING_MAX);
+	know_ourselves(s);
 	struct router_options options = {
 		.resolver = s->resolver,
 		.latency = s->latency,
@@ -261,7 +285,7 @@ static void open_history(struct server *s)
 
 static void log_ready(struct server *s)
 {
-	for (uint32_t i = 0; i < s->listening_count; i++) {
+	for (uint32_t i = 0; i < s->bound_count; i++) {
 		char text[100];
 		struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
 		net_add_port(&b, &s->listening[i]);

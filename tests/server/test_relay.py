@@ -103,6 +103,21 @@ def test_ourselves_is_a_loop(make_server, tmp_path):
         assert "5.4.6" in bounce_of(server, "a").as_string()
 
 
+def test_a_listener_on_every_address_knows_itself(make_server, tmp_path):
+    import socket
+    own = next((a[4][0] for a in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+                if not a[4][0].startswith("127.")), None)
+    if own is None:
+        pytest.skip("this machine has no address but loopback")
+    port = free_port()
+    with dns(tmp_path / "dns", {"self.test": f"@ MX 10 me\nme A {own}\n"}) as dns_port:
+        server = make_server(LOCAL + f'dns {{ servers = ["127.0.0.1:{dns_port}"], validate = off }}\n'
+                             f'listen all {{ bind = ["0.0.0.0:{port}"] }}\n')
+        with server.talk() as t:
+            t.mail("x@self.test", sender="a@example.com")
+        assert "5.4.6" in bounce_of(server, "a").as_string()
+
+
 def test_temporary_failure_is_retried_with_its_reason_shown(make_server, hops):
     hop = hops(replies=lambda hop, verb, line, state:
                "451 4.7.1 greylisted, come back" if verb == "RCPT" and len(hop.commands("RCPT")) < 3 else None)
