@@ -148,7 +148,7 @@ static int open_spool(struct server *s, const char **ret_why)
 	int error = path ? spool_open(s->io, &options, &s->spool, &report, ret_why) : -ENOMEM;
 	free(path);
 	if (error) return error;
-	log_begin(s->log, LOG_INFO, STR_NONE, "spool-open");
+	log_begin(s->log, LOG_INFO, STR_NONE, "recovered");
 	log_i64(s->log, "messages", report.messages);
 	log_i64(s->log, "recipients", report.recipients);
 	log_i64(s->log, "segments", report.segments);
