@@ -22,6 +22,7 @@ struct server {
 	struct io_workers *history_workers;
 	struct latency *latency;
 	struct resolver *resolver;
+	struct list retired;        /* resolvers of earlier configurations: dns.c */
 	struct router *router;
 	struct queue *queue;
 	struct outbound *outbound;
@@ -44,5 +45,11 @@ struct server {
 void server_open_control(struct server *s);
 void server_configure_control(struct server *s);
 void server_close_control(struct server *s);
+
+/* dns.c: the resolver, for the router that is made after it.  False: *ret_why.  */
+bool server_open_dns(struct server *s, const char **ret_why);
+/* Follow the configuration in force, where it differs from the one before.  */
+void server_configure_dns(struct server *s, const struct config *before);
+void server_close_dns(struct server *s);
 
 #endif
