@@ -84,10 +84,11 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 	msec wall = io_wall(in->parts.io);
 	struct envelope *e = &t->envelope;
 	e->client = s->peer;
-	e->flags = event->flags | (smtp_server_esmtp(&s->smtp) ? ENVELOPE_ESMTP : 0);
+	e->flags = event->flags | (s->secure ? ENVELOPE_TLS : 0) | (smtp_server_esmtp(&s->smtp) ? ENVELOPE_ESMTP : 0);
 	e->hold_until = event->hold_until ? event->hold_until : event->hold_for ? wall + event->hold_for : 0;
 	if (!arena_copy(&t->arena, event->path.text, &e->reverse_path) ||
 	    !arena_copy(&t->arena, event->envid, &e->envid) ||
+	    !arena_copy(&t->arena, s->secure ? tls_text(s->secure->tls) : STR_NONE, &e->tls) ||
 	    !arena_copy(&t->arena, smtp_server_helo(&s->smtp), &e->helo)) {
 		transaction_end(s);
 		smtp_server_answer(&s->smtp, no_room);
@@ -270,6 +271,7 @@ static void log_accepted(const struct transaction *t, struct str id)
 	log_i64(log, "size", (int64_t)e->size);
 	log_str(log, "client", buf_str(&b));
 	log_str(log, "helo", e->helo);
+	if (e->tls.len) log_str(log, "tls", e->tls);
 	log_str(log, "message-id", header_message_id(&t->header));
 	log_end(log);
 }
@@ -392,6 +394,9 @@ void session_event(struct session *s, const struct smtp_event *event)
 		transaction_end(s);
 		break;
 	case SMTP_EVENT_STARTTLS:
+		smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 220});
+		s->starting = true;
+		break;
 	case SMTP_EVENT_AUTH:
 		/* Not offered before TLS is there; the core asks only for what is offered.  */
 		smtp_server_answer(&s->smtp, SMTP_REPLY(454, 4, 7, 0, "Not available"));

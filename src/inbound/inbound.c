@@ -23,6 +23,7 @@ struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
 void office_leave(struct office *office)
 {
 	if (--office->users > 0) return;
+	tls_context_release(office->rules.tls);
 	if (office->rules.release) office->rules.release(office->rules.owner);
 	free(office->smtp);
 	free(office);
@@ -46,6 +47,7 @@ static struct office *office_new(const struct inbound_rules *rules)
 			.data_end = l->data_end,
 			.normalize = l->normalize,
 			.submission = l->submission,
+			.offer_starttls = l->tls == LISTENER_TLS_STARTTLS || l->tls == LISTENER_TLS_REQUIRED,
 			.tls_required = l->tls == LISTENER_TLS_REQUIRED,
 			.message_max = rules->message_max,
 			.recipients_max = rules->recipients_max,
@@ -178,7 +180,7 @@ static void number_sockets(struct inbound *in, const struct inbound_rules *rules
 
 bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, struct buf *ret_why)
 {
-	struct office *office = office_new(rules);
+	struct office *office = secure_ready(in, rules) ? office_new(rules) : NULL;
 	if (!office) {
 		buf_add(ret_why, STR("out of memory"));
 		return false;
@@ -196,6 +198,7 @@ bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, st
 	while (!list_empty(&in->sockets)) socket_close(CONTAINER_OF(in->sockets.next, struct socket, link));
 	move_all(&kept, &in->sockets);
 	move_all(&fresh, &in->sockets);
+	if (rules->tls) tls_context_hold(rules->tls);
 	number_sockets(in, rules);
 	in->counts.max_total = rules->connections;
 	in->counts.max_client = rules->connections_per_client;
@@ -246,6 +249,7 @@ void inbound_free(struct inbound *in)
 	in->stopped = NULL;
 	close_sockets(in);
 	while (!list_empty(&in->sessions)) session_end(CONTAINER_OF(in->sessions.next, struct session, link));
+	if (in->handshakes) io_workers_stop(in->handshakes);
 	ASSERT(in->orphans == 0);
 	if (in->office) office_leave(in->office);
 	connections_release(&in->counts);

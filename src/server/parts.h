@@ -44,4 +44,8 @@ void server_open_control(struct server *s);
 void server_configure_control(struct server *s);
 void server_close_control(struct server *s);
 
+/* tls.c: the certificate of the listeners of c, read, or made and saved when there is none; the caller's.  *ret is NULL
+ * when no listener has TLS.  False: it cannot be had; why is appended.  */
+bool MUST_CHECK server_tls(struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
+
 #endif

@@ -216,16 +216,23 @@ static bool open_queue(struct server *s)
 	return true;
 }
 
+/* Have clients served by this configuration, which stays in force until the next one is.  */
+static bool follow(struct server *s, struct config_office *office, struct buf *why)
+{
+	struct inbound_rules rules = rules_of(office);
+	bool fine = server_tls(s, office->config, &rules.tls, why) && inbound_configure(s->inbound, &rules, why);
+	tls_context_release(rules.tls);
+	if (fine) office->users++;
+	return fine;
+}
+
 static bool open_inbound(struct server *s, struct buf *why)
 {
 	struct inbound_parts parts = {
 		.io = s->io, .spool = s->spool, .queue = s->queue, .history = s->history, .log = s->log};
 	s->inbound = inbound_new(&parts, seed(s));
 	if (!s->inbound) return false;
-	struct inbound_rules rules = rules_of(s->office);
-	if (!inbound_configure(s->inbound, &rules, why)) return false;
-	s->office->users++;
-	return true;
+	return follow(s, s->office, why);
 }
 
 /* Without a history there is no trace; mail goes on.  */
@@ -319,8 +326,7 @@ bool server_reload(struct server *s, struct config *config)
 	struct config_office *office = config_enter(config);
 	struct buf why;
 	buf_init(&why, 1024);
-	struct inbound_rules rules = office ? rules_of(office) : (struct inbound_rules){0};
-	if (!office || !inbound_configure(s->inbound, &rules, &why)) {
+	if (!office || !follow(s, office, &why)) {
 		log_begin(s->log, LOG_ERROR, STR_NONE, "reload-failed");
 		log_str(s->log, "why", buf_str(&why));
 		log_end(s->log);
@@ -330,7 +336,6 @@ bool server_reload(struct server *s, struct config *config)
 		return false;
 	}
 	buf_release(&why);
-	office->users++;
 	struct config_office *before = s->office;
 	s->office = office;
 	s->log->level = config->log.level;
