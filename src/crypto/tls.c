@@ -169,6 +169,11 @@ void tls_close(struct tls *t)
 /* ---- what it is ---- */
 
 enum tls_state tls_state(const struct tls *t) { return t->state; }
+bool tls_verified(const struct tls *t)
+{
+	return t->named && t->text[0] && SSL_get_verify_result(t->ssl) == X509_V_OK;
+}
+
 struct str tls_text(const struct tls *t) { return str_from_c(t->text); }
 struct str tls_why(const struct tls *t) { return str_from_c(t->why); }
 
@@ -208,7 +213,6 @@ struct tls *tls_server_new(struct tls_context *context)
 /* RFC 9525: the name, or the address, is to be in the certificate.  */
 static bool expect(SSL *ssl, const char *host, bool address)
 {
-	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	return address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1
 		       : SSL_set1_host(ssl, host) == 1;
@@ -227,7 +231,11 @@ struct tls *tls_client_new(struct tls_context *context, struct str host, enum tl
 	bool address = octets != NULL;
 	ASN1_OCTET_STRING_free(octets);
 	bool fine = address || host.len == 0 || SSL_set_tlsext_host_name(t->ssl, name) == 1;
-	if (fine && verify == TLS_VERIFY_NAME) fine = host.len && expect(t->ssl, name, address);
+	t->named = fine && host.len && expect(t->ssl, name, address);
+	if (verify == TLS_VERIFY_NAME) {
+		fine = t->named;
+		SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
+	}
 	ERR_clear_error();
 	if (fine) return t;
 	tls_free(t);

@@ -79,6 +79,8 @@ void tls_close(struct tls *t);
 
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" once open, else empty; the engine's.  */
 struct str tls_text(const struct tls *t);
+/* A client's, once open: a trusted authority vouches for the host, whether that was wanted or not.  */
+bool tls_verified(const struct tls *t);
 /* After TLS_FAILED: words for people; the engine's.  */
 struct str tls_why(const struct tls *t);
 /* The name that the client asked for (SNI), or the empty str; the engine's.  */

@@ -26,6 +26,7 @@ struct tls {
 	size_t plain_head; /* octets of plain that are taken */
 	struct buf out;
 	size_t out_head;
+	bool named; /* the peer's certificate is compared with a host */
 	char text[TLS_TEXT_MAX];
 	char why[TLS_WHY_MAX];
 };

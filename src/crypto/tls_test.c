@@ -142,6 +142,7 @@ static void test_every_piece(void **state)
 		assert_str(tls_text(p.server), "TLSv1.3 TLS_AES_256_GCM_SHA384");
 		assert_str(tls_text(p.client), "TLSv1.3 TLS_AES_256_GCM_SHA384");
 		assert_str(tls_server_name(p.server), "mail.example.com");
+		assert_true(tls_verified(p.client));
 		say(&p, p.client, p.server, STR("EHLO client\r\n"));
 		say(&p, p.server, p.client, STR("250 mail\r\n"));
 		no_engines(&p);
@@ -241,10 +242,21 @@ static void test_verification(void **state)
 	p.client_context = stranger.client_context;
 	assert_refused(&p, "a.example", TLS_VERIFY_NAME,
 		"certificate verify failed: self-signed certificate");
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	shake(&p);
+	assert_open(&p);
+	assert_false(tls_verified(p.client));
+	no_engines(&p);
+	p.client_context = ours;
 	engines(&p, "c.example", TLS_VERIFY_NONE);
 	shake(&p);
 	assert_open(&p);
-	p.client_context = ours;
+	assert_false(tls_verified(p.client));
+	no_engines(&p);
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	assert_false(tls_verified(p.client));
+	shake(&p);
+	assert_true(tls_verified(p.client));
 	assert_null(tls_client_new(p.client_context, STR(""), TLS_VERIFY_NAME));
 	end(&p);
 	end(&stranger);

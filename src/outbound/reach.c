@@ -83,6 +83,7 @@ void reach_won(struct connect_race *race, struct connection *connection, int err
 	name_host(&host, &s->lookup.targets[connection->target]);
 	s->host_len = (uint16_t)host.len;
 	client_session_enter(s, SESSION_GREETING);
+	hop_tls_configure(s);
 	if (!smtp_client_init(&s->client, &s->config, outbound_now(s->outbound))) {
 		struct outcome o = outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("out of memory"));
 		reach_note_trouble(s, &o);
