@@ -5,12 +5,12 @@ import socket
 import ssl
 import statistics
 import subprocess
-import threading
+import sys
 import time
 
 import pytest
 
-from harness import Talk, free_port, need, queued_id, wait_for
+from harness import Talk, free_port, need, queued_id, running, wait_for
 from peers import Authority, Hop
 
 LOCAL = 'domain "example.com" { users = ["alice"] }\n'
@@ -18,8 +18,10 @@ FAST = 'queue { retry = ["1s"] }\n'
 
 
 def trusting(roots=None):
-    context = ssl.create_default_context(cafile=roots)
-    if roots is None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if roots:
+        context.load_verify_locations(roots)
+    else:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
@@ -127,8 +129,7 @@ def test_commands_injected_behind_starttls_are_not_run(make_server, apart):
         else:
             t.send("STARTTLS\r\nMAIL FROM:<evil@example.org>\r\nRCPT TO:<alice@example.com>\r\n")
         assert t.closed()
-        assert t.buffer.startswith(b"220 " if not apart else b"\x15\x03")  # the latter is an alert
-        assert b"250 " not in t.buffer
+        assert t.buffer == (b"" if apart else b"220 2.0.0 Ready to start TLS\r\n")
     server.wait_log("protocol violation" if not apart else "tls-failed")
 
 
@@ -275,7 +276,8 @@ def test_openssl_swaks_and_curl(make_server, tmp_path):
 
 # ---- many ----------------------------------------------------------------------------------------
 
-def p99_of_noop(server, count, stop=None):
+def times_of_noop(server, count):
+    """Median and 99th percentile, ms."""
     times = []
     with server.talk() as t:
         t.expect("EHLO plain", "250")
@@ -284,7 +286,7 @@ def p99_of_noop(server, count, stop=None):
             t.expect("NOOP", "250")
             times.append(time.perf_counter() - began)
             time.sleep(0.001)
-    return statistics.quantiles(times, n=100)[98] * 1000
+    return statistics.median(times) * 1000, statistics.quantiles(times, n=100)[98] * 1000
 
 
 def test_a_flood_of_handshakes_does_not_stall_the_others(make_server):
@@ -293,35 +295,38 @@ def test_a_flood_of_handshakes_does_not_stall_the_others(make_server):
     implicit = free_port()
     server = make_server(LOCAL + f'listen implicit {{ bind = ["127.0.0.1:{implicit}"], tls = implicit }}\n'
                          "limits { connections_per_client = 1000 }\n")
-    hello = record_of_hello()
-    stop = threading.Event()
-
-    def flood():
-        while not stop.is_set():
-            clients = []
-            for _ in range(60):
-                c = socket.create_connection(("127.0.0.1", implicit))
-                c.sendall(hello)
-                clients.append(c)
-            for c in clients:
-                c.settimeout(10)
-                assert c.recv(1) == b"\x16"  # the server has done its arithmetic
-                c.close()
-                shaken.append(1)
-    shaken = []
-    quiet = p99_of_noop(server, 300)
-    thread = threading.Thread(target=flood)
-    thread.start()
-    try:
-        wait_for(lambda: len(shaken) > 100, 10, "the flood runs")
-        busy = p99_of_noop(server, 600)
-    finally:
-        stop.set()
-        thread.join()
-    print(f"p99 quiet {quiet:.2f} ms, in a flood of {len(shaken)} handshakes {busy:.2f} ms")
-    assert busy < max(3 * quiet, 15), (quiet, busy)
+    quiet = times_of_noop(server, 300)
+    with running([sys.executable, "-c", FLOOD, str(implicit), record_of_hello().hex()], stdout=subprocess.PIPE) as flood:
+        assert flood.stdout.readline() == b"60\n"
+        before = server.cpu_seconds()
+        busy = times_of_noop(server, 600)
+        spent = server.cpu_seconds() - before
+        for said in iter(flood.stdout.readline, b""):
+            if int(said) > 300:
+                break
+    print("quiet median %.2f ms, p99 %.2f ms" % quiet, "; in the flood median %.2f ms, p99 %.2f ms" % busy,
+          f"; {spent:.2f} s of work meanwhile")
+    # The machine may have other work, so the bounds are wide; twenty handshakes in a row would pass them.
+    assert busy[0] < max(3 * quiet[0], 3) and busy[1] < max(3 * quiet[1], 25)
     with SecureTalk(server.port) as t:
         queued_id(t.mail("alice@example.com"))
+
+
+# The server answers a hello when it has done its arithmetic.
+FLOOD = r"""
+import socket, sys
+hello, count = bytes.fromhex(sys.argv[2]), 0
+while True:
+    clients = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(60)]
+    for c in clients:
+        c.sendall(hello)
+    for c in clients:
+        c.settimeout(10)
+        assert c.recv(1) == b"\x16"
+        c.close()
+        count += 1
+    print(count, flush=True)
+"""
 
 
 def record_of_hello():
