@@ -6,28 +6,38 @@
 enum { REPLY_MAX = 1 << 16, EXPECTED_MAX = 64, PATIENCE_MS = 30 * 60 * 1000 };
 
 /* What the next reply is about.  */
-enum asked { ASKED_GREETING, ASKED_EHLO, ASKED_MAIL, ASKED_RCPT, ASKED_DATA, ASKED_END, ASKED_PART, ASKED_QUIT, ASKED_NONSENSE };
+enum asked {
+	ASKED_GREETING,
+	ASKED_EHLO,
+	ASKED_MAIL,
+	ASKED_RCPT,
+	ASKED_DATA,
+	ASKED_END,
+	ASKED_PART,
+	ASKED_QUIT,
+	ASKED_NONSENSE
+};
 
 struct client {
 	struct list link;
 	struct town *town;
 	struct io_stream stream;
-	struct timer pump;         /* more of `out` may go */
+	struct timer pump; /* more of `out` may go */
 	struct timer patience;
 	struct rng rng;
 	struct net_address address;
-	bool relays;               /* may send to anywhere */
+	bool relays; /* may send to anywhere */
 	/* Its manners.  */
 	bool pipelines, bdat, slow, silent, nonsense, impolite;
-	uint64_t cut_at;           /* octets after which it hangs up; 0: never */
+	uint64_t cut_at; /* octets after which it hangs up; 0: never */
 	int64_t letters_left;
 
-	struct letter *letter;     /* under way */
-	uint32_t accepted;         /* of its recipients */
-	uint32_t next_rcpt;        /* whose reply comes next */
+	struct letter *letter; /* under way */
+	uint32_t accepted;     /* of its recipients */
+	uint32_t next_rcpt;    /* whose reply comes next */
 	struct buf in, out, content;
-	uint64_t sent;             /* octets of `out` that went */
-	uint64_t end_at;           /* when so many have gone, the end of the letter has; 0: not yet known */
+	uint64_t sent;   /* octets of `out` that went */
+	uint64_t end_at; /* when so many have gone, the end of the letter has; 0: not yet known */
 	uint8_t expected[EXPECTED_MAX];
 	uint32_t expected_count;
 	bool connected, over;
@@ -49,7 +59,8 @@ static void client_free(struct client *c)
 
 static void note_sent(struct client *c)
 {
-	if (!c->letter || c->end_at == 0 || c->sent < c->end_at || c->letter->fate != LETTER_UNSENT) return;
+	if (!c->letter || c->end_at == 0 || c->sent < c->end_at || c->letter->fate != LETTER_UNSENT)
+		return;
 	c->letter->fate = LETTER_SENT;
 	c->letter->sent_us = c->town->world.now_us;
 }
@@ -87,7 +98,8 @@ static void give(struct client *c, struct str octets, enum asked asked)
 	ASSERT(buf_ok(&c->out));
 	ASSERT(c->expected_count < EXPECTED_MAX);
 	c->expected[c->expected_count++] = (uint8_t)asked;
-	if (!timer_is_set(&c->pump)) io_timer_set(&c->town->outside, &c->pump, io_now(&c->town->outside));
+	if (!timer_is_set(&c->pump))
+		io_timer_set(&c->town->outside, &c->pump, io_now(&c->town->outside));
 }
 
 static void command(struct client *c, enum asked asked, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -109,13 +121,15 @@ static void say_mail(struct client *c)
 	struct buf sender;
 	buf_init(&sender, 100);
 	letter_sender(c->letter, &sender);
-	command(c, ASKED_MAIL, "MAIL FROM:<" STR_FMT ">%s", STR_ARG(buf_str(&sender)), c->letter->kind == LETTER_8BIT ? " BODY=8BITMIME" : "");
+	command(c, ASKED_MAIL, "MAIL FROM:<" STR_FMT ">%s", STR_ARG(buf_str(&sender)),
+		c->letter->kind == LETTER_8BIT ? " BODY=8BITMIME" : "");
 	buf_release(&sender);
 }
 
 static void say_rcpt(struct client *c, uint32_t i)
 {
-	command(c, ASKED_RCPT, "RCPT TO:<%s>%s", c->letter->recipients[i], c->letter->never ? " NOTIFY=NEVER" : "");
+	command(c, ASKED_RCPT, "RCPT TO:<%s>%s", c->letter->recipients[i],
+		c->letter->never ? " NOTIFY=NEVER" : "");
 }
 
 static void stuff(struct buf *out, struct str content)
@@ -146,7 +160,9 @@ static void say_bdat(struct client *c)
 {
 	struct str rest = buf_str(&c->content);
 	while (rest.len > 0 || c->end_at == 0) {
-		size_t n = c->expected_count < EXPECTED_MAX - 10 ? (size_t)sim_skewed(&c->rng, 0, (int64_t)rest.len) : rest.len;
+		size_t n = c->expected_count < EXPECTED_MAX - 10
+			? (size_t)sim_skewed(&c->rng, 0, (int64_t)rest.len)
+			: rest.len;
 		bool last = n == rest.len;
 		struct buf part;
 		buf_init(&part, 8 << 20);
@@ -171,7 +187,8 @@ static void note_reasons(struct town *t, struct letter *letter)
 {
 	for (uint32_t i = 0; i < letter->recipient_count; i++) {
 		struct str address = str_from_c(letter->recipients[i]);
-		const struct dns_domain *d = dns_find_domain(&t->dns, str_skip(address, str_find(address, '@') + 1));
+		const struct dns_domain *d =
+			dns_find_domain(&t->dns, str_skip(address, str_find(address, '@') + 1));
 		letter->may_fail[i] = d && (d->gone || d->null_mx);
 	}
 }
@@ -182,7 +199,8 @@ static void next_letter(struct client *c)
 	c->letter = NULL;
 	c->end_at = 0;
 	if (c->nonsense && sim_chance(&c->rng, 0.5)) {
-		static const char *const lines[] = {"HELP me", "", "MAIL FROM:", "RCPT TO:<>", "DATA now", "BDAT -1", "VRFY root", "\1\2\3",
+		static const char *const lines[] = {"HELP me", "", "MAIL FROM:", "RCPT TO:<>",
+			"DATA now", "BDAT -1", "VRFY root", "\1\2\3",
 			"MAIL FROM:<a@b> SIZE=99999999999", "EXPN x", "AUTH PLAIN", "STARTTLS"};
 		command(c, ASKED_NONSENSE, "%s", lines[rng_below(&c->rng, ARRAY_LEN(lines))]);
 		return;
@@ -218,7 +236,8 @@ static void on_rcpt_reply(struct client *c, int code)
 	uint32_t i = c->next_rcpt++;
 	if (code / 100 == 2) {
 		if (!c->relays && !letter->local[i])
-			sim_violation(&c->town->world, "a stranger may send to %s", letter->recipients[i]);
+			sim_violation(&c->town->world, "a stranger may send to %s",
+				letter->recipients[i]);
 		letter->taken[i] = true;
 		c->accepted++;
 	}
@@ -241,7 +260,8 @@ static void on_end_reply(struct client *c, int code)
 	if (c->end_at == 0) return next_letter(c); /* nothing but the dot */
 	if (code / 100 == 2) {
 		if (letter->kind == LETTER_SMUGGLING)
-			sim_violation(&t->world, "letter %llu smuggles, and was accepted", (unsigned long long)letter->number);
+			sim_violation(&t->world, "letter %llu smuggles, and was accepted",
+				(unsigned long long)letter->number);
 		letter->fate = LETTER_ACCEPTED;
 		letter->accepted_us = t->world.now_us;
 		t->accepted_replies++;
@@ -338,7 +358,10 @@ static void drained(struct io_stream *stream) { (void)stream; }
 static const struct io_stream_events client_events = {
 	.connected = connected, .received = received, .drained = drained, .ended = ended};
 
-static void patience_ends(struct timer *timer) { client_free(CONTAINER_OF(timer, struct client, patience)); }
+static void patience_ends(struct timer *timer)
+{
+	client_free(CONTAINER_OF(timer, struct client, patience));
+}
 
 /* ---- arriving ---- */
 
@@ -370,8 +393,9 @@ void client_begin(struct town *t)
 	buf_init(&c->out, 16 << 20);
 	buf_init(&c->content, 8 << 20);
 	choose_manners(c);
-	c->address = (struct net_address){.family = NET_IPV4, .octets = {c->relays ? 198 : 203, c->relays ? 51 : 0, c->relays ? 100 : 113,
-		(uint8_t)sim_between(&c->rng, 1, 9)}};
+	c->address = (struct net_address){.family = NET_IPV4,
+		.octets = {c->relays ? 198 : 203, c->relays ? 51 : 0, c->relays ? 100 : 113,
+			(uint8_t)sim_between(&c->rng, 1, 9)}};
 	c->expected[c->expected_count++] = ASKED_GREETING;
 	list_push_back(&t->clients, &c->link);
 	struct net_address server = {.family = NET_IPV4, .port = 25, .octets = {192, 0, 2, 1}};
@@ -389,5 +413,6 @@ uint32_t clients_open(const struct town *t)
 
 void clients_close(struct town *t)
 {
-	while (!list_empty(&t->clients)) client_free(CONTAINER_OF(t->clients.next, struct client, link));
+	while (!list_empty(&t->clients))
+		client_free(CONTAINER_OF(t->clients.next, struct client, link));
 }

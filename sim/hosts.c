@@ -1,7 +1,12 @@
 /* Next hops: servers of every character.  What they have taken goes to the ledger.  */
 #include "sim/town.h"
 
-enum { LINE_MAX_OCTETS = 4096, GREY_US = 40 * 1000 * 1000, SLOW_MS = 20 * 1000, CONTENT_MAX = 4 << 20 };
+enum {
+	LINE_MAX_OCTETS = 4096,
+	GREY_US = 40 * 1000 * 1000,
+	SLOW_MS = 20 * 1000,
+	CONTENT_MAX = 4 << 20
+};
 
 enum visit_state { VISIT_COMMAND, VISIT_DATA, VISIT_BDAT };
 
@@ -10,15 +15,19 @@ struct visit {
 	struct io_stream stream;
 	struct host *host;
 	struct town *town;
-	struct timer later;        /* when `out` may go */
+	struct timer later; /* when `out` may go */
 	struct buf in, out, content;
 	enum visit_state state;
 	uint64_t bdat_left;
 	bool bdat_last;
-	uint64_t said;             /* octets of all replies */
+	uint64_t said; /* octets of all replies */
 	char from[100];
 	bool has_from;
-	struct { struct letter *letter; uint32_t recipient; bool report; } to[LETTER_RECIPIENTS * 4];
+	struct {
+		struct letter *letter;
+		uint32_t recipient;
+		bool report;
+	} to[LETTER_RECIPIENTS * 4];
 	uint32_t to_count;
 	bool silent, endless, closing;
 };
@@ -55,7 +64,8 @@ static void speak_endlessly(struct visit *v)
 {
 	for (int i = 0; i < 50; i++) buf_add(&v->out, STR("250-and another thing\r\n"));
 	speak(v);
-	if (!v->closing) io_timer_set(&v->town->outside, &v->later, io_now(&v->town->outside) + 500);
+	if (!v->closing)
+		io_timer_set(&v->town->outside, &v->later, io_now(&v->town->outside) + 500);
 }
 
 static void later(struct timer *timer)
@@ -82,7 +92,9 @@ static void say(struct visit *v, const char *reply)
 	v->said += strlen(reply) + 2;
 	if (v->endless || falls_victim(v, TEMPER_SLOW)) {
 		msec wait = sim_skewed(&v->town->faults, 1, SLOW_MS);
-		if (!timer_is_set(&v->later)) io_timer_set(&v->town->outside, &v->later, io_now(&v->town->outside) + wait);
+		if (!timer_is_set(&v->later))
+			io_timer_set(
+				&v->town->outside, &v->later, io_now(&v->town->outside) + wait);
 	}
 	if (!timer_is_set(&v->later)) speak(v);
 }
@@ -116,8 +128,9 @@ static void on_ehlo(struct visit *v)
 {
 	forget_transaction(v);
 	char reply[300];
-	snprintf(reply, sizeof reply, "250-host%u.example\r\n%s%s%s%s250 SIZE 10000000", v->host->number,
-		v->host->pipelining ? "250-PIPELINING\r\n" : "", v->host->eight ? "250-8BITMIME\r\n" : "",
+	snprintf(reply, sizeof reply, "250-host%u.example\r\n%s%s%s%s250 SIZE 10000000",
+		v->host->number, v->host->pipelining ? "250-PIPELINING\r\n" : "",
+		v->host->eight ? "250-8BITMIME\r\n" : "",
 		v->host->chunking ? "250-CHUNKING\r\n" : "", v->host->dsn ? "250-DSN\r\n" : "");
 	say(v, reply);
 }
@@ -135,7 +148,8 @@ static void on_mail(struct visit *v, struct str line)
 {
 	struct str path = path_of(line);
 	if (v->has_from) return say(v, "503 5.5.1 one at a time");
-	if (str_contains(path, STR("smuggled"))) sim_violation(&v->town->world, "a smuggled message was sent on");
+	if (str_contains(path, STR("smuggled")))
+		sim_violation(&v->town->world, "a smuggled message was sent on");
 	if (falls_victim(v, TEMPER_SOFT)) return say(v, "451 4.3.0 not now");
 	snprintf(v->from, sizeof v->from, STR_FMT, STR_ARG(str_head(path, 90)));
 	v->has_from = true;
@@ -143,11 +157,14 @@ static void on_mail(struct visit *v, struct str line)
 	say(v, "250 2.1.0 fine");
 }
 
-static void check_twice(struct visit *v, const struct letter *letter, uint32_t recipient, bool report)
+static void check_twice(
+	struct visit *v, const struct letter *letter, uint32_t recipient, bool report)
 {
 	for (uint32_t i = 0; i < v->to_count; i++)
-		if (v->to[i].letter == letter && v->to[i].recipient == recipient && v->to[i].report == report)
-			sim_violation(&v->town->world, "a recipient of letter %llu was named twice", (unsigned long long)letter->number);
+		if (v->to[i].letter == letter && v->to[i].recipient == recipient &&
+			v->to[i].report == report)
+			sim_violation(&v->town->world, "a recipient of letter %llu was named twice",
+				(unsigned long long)letter->number);
 }
 
 static bool is_grey(struct visit *v, const struct letter *letter)
@@ -163,8 +180,11 @@ static void on_rcpt(struct visit *v, struct str line)
 	bool report = v->host == &v->town->senders;
 	struct letter *letter = ledger_find(&v->town->ledger, path, report ? 's' : 'r', &recipient);
 	if (!v->has_from) return say(v, "503 5.5.1 MAIL first");
-	if (!letter) sim_violation(&v->town->world, "mail to somebody who was never written to: " STR_FMT, STR_ARG(path));
-	if (report && v->from[0]) sim_violation(&v->town->world, "a report with the reverse-path %s", v->from);
+	if (!letter)
+		sim_violation(&v->town->world,
+			"mail to somebody who was never written to: " STR_FMT, STR_ARG(path));
+	if (report && v->from[0])
+		sim_violation(&v->town->world, "a report with the reverse-path %s", v->from);
 	check_twice(v, letter, recipient, report);
 	if (v->to_count == ARRAY_LEN(v->to)) return say(v, "452 4.5.3 too many");
 	v->to[v->to_count].letter = letter;
@@ -184,7 +204,9 @@ static void on_rcpt(struct visit *v, struct str line)
 
 static void take_message(struct visit *v, bool doubtful)
 {
-	struct receipt receipt = {.conn = v->stream.fd / 2, .side = 1 - v->stream.fd % 2, .end = doubtful ? 0 : v->said};
+	struct receipt receipt = {.conn = v->stream.fd / 2,
+		.side = 1 - v->stream.fd % 2,
+		.end = doubtful ? 0 : v->said};
 	v->host->messages++;
 	for (uint32_t i = 0; i < v->to_count; i++) {
 		struct letter *letter = v->to[i].letter;
@@ -213,14 +235,17 @@ static void on_end(struct visit *v)
 	} else {
 		bool mute = v->silent;
 		say(v, "250 2.0.0 taken");
-		take_message(v, mute || v->silent || v->host->temper == TEMPER_RUDE || v->host->temper == TEMPER_ENDLESS);
+		take_message(v,
+			mute || v->silent || v->host->temper == TEMPER_RUDE ||
+				v->host->temper == TEMPER_ENDLESS);
 	}
 	forget_transaction(v);
 }
 
 static void on_data(struct visit *v)
 {
-	if (v->to_count == 0) return say(v, v->has_from ? "554 5.5.1 no valid recipients" : "503 5.5.1 no");
+	if (v->to_count == 0)
+		return say(v, v->has_from ? "554 5.5.1 no valid recipients" : "503 5.5.1 no");
 	if (falls_victim(v, TEMPER_SOFT)) return say(v, "451 4.3.0 not now");
 	if (falls_victim(v, TEMPER_HARD)) {
 		give_reasons(v);
@@ -242,7 +267,8 @@ static void on_bdat(struct visit *v, struct str line)
 static void on_command(struct visit *v, struct str line)
 {
 	if (str_istarts(line, STR("EHLO"))) return on_ehlo(v);
-	if (str_istarts(line, STR("HELO"))) return forget_transaction(v), say(v, "250 host.example");
+	if (str_istarts(line, STR("HELO")))
+		return forget_transaction(v), say(v, "250 host.example");
 	if (str_istarts(line, STR("MAIL FROM:"))) return on_mail(v, line);
 	if (str_istarts(line, STR("RCPT TO:"))) return on_rcpt(v, line);
 	if (str_ieq(line, STR("DATA"))) return on_data(v);
@@ -306,7 +332,8 @@ static void received(struct io_stream *stream, struct str octets)
 {
 	struct visit *v = CONTAINER_OF(stream, struct visit, stream);
 	buf_add(&v->in, octets);
-	while (!v->closing && v->in.len > 0 && (v->state == VISIT_BDAT ? take_bdat(v) : take_line(v))) {
+	while (!v->closing && v->in.len > 0 &&
+		(v->state == VISIT_BDAT ? take_bdat(v) : take_line(v))) {
 	}
 	if (v->closing && !timer_is_set(&v->later)) visit_free(v);
 }
@@ -319,7 +346,8 @@ static void ended(struct io_stream *stream, int error)
 
 static void drained(struct io_stream *stream) { (void)stream; }
 
-static const struct io_stream_events visit_events = {.received = received, .ended = ended, .drained = drained};
+static const struct io_stream_events visit_events = {
+	.received = received, .ended = ended, .drained = drained};
 
 /* ---- arriving ---- */
 
@@ -329,8 +357,9 @@ static void check_window(const struct host *h)
 	const struct town *t = h->town;
 	uint32_t open = net_connected(&t->net, &t->machine, h->number);
 	if (open > t->connections * h->domains)
-		sim_violation(&h->town->world, "%u connections to host %u, which has %u domains; %u to one destination are allowed", open,
-			h->number, h->domains, t->connections);
+		sim_violation(&h->town->world,
+			"%u connections to host %u, which has %u domains; %u to one destination are allowed",
+			open, h->number, h->domains, t->connections);
 }
 
 static void accepted(struct io_listener *l, const struct io_accepted *client)
@@ -353,7 +382,9 @@ static void accepted(struct io_listener *l, const struct io_accepted *client)
 	check_window(h);
 	io_read_on(&v->stream);
 	if (falls_victim(v, TEMPER_BUSY)) {
-		say(v, sim_chance(&t->faults, 0.5) ? "421 4.3.2 too busy" : "554 5.3.2 no mail here");
+		say(v,
+			sim_chance(&t->faults, 0.5) ? "421 4.3.2 too busy"
+						    : "554 5.3.2 no mail here");
 		v->closing = true;
 		visit_free(v);
 		return;
@@ -363,7 +394,8 @@ static void accepted(struct io_listener *l, const struct io_accepted *client)
 
 static void open_host(struct host *h, uint16_t port)
 {
-	struct net_address address = {.family = NET_IPV4, .port = port, .octets = {10, 0, (uint8_t)h->number, 1}};
+	struct net_address address = {
+		.family = NET_IPV4, .port = port, .octets = {10, 0, (uint8_t)h->number, 1}};
 	h->listener.accepted = accepted;
 	int error = io_listen(&h->town->outside, &h->listener, &address, NULL);
 	ASSERT(!error);
@@ -378,7 +410,8 @@ void hosts_open(struct town *t)
 
 void hosts_close(struct town *t)
 {
-	while (!list_empty(&t->visits)) visit_free(CONTAINER_OF(t->visits.next, struct visit, link));
+	while (!list_empty(&t->visits))
+		visit_free(CONTAINER_OF(t->visits.next, struct visit, link));
 	for (uint32_t i = 0; i < t->host_count; i++) io_listener_close(&t->hosts[i].listener);
 	io_listener_close(&t->senders.listener);
 }

@@ -1,7 +1,8 @@
 #include "sim/ledger.h"
 
 enum {
-	DOUBT_US = 90 * 1000 * 1000, /* a crash so soon after a delivery may have lost its outcome */
+	DOUBT_US =
+		90 * 1000 * 1000, /* a crash so soon after a delivery may have lost its outcome */
 	SLACK_US = 60 * 1000 * 1000,
 };
 
@@ -29,7 +30,8 @@ void ledger_crashed(struct ledger *l)
 static bool may_be_forgotten(const struct ledger *l, int64_t at_us)
 {
 	for (uint32_t i = 0; i < l->crash_count; i++)
-		if (l->crashes[i] >= at_us && (l->disk_faults || l->crashes[i] < at_us + DOUBT_US)) return true;
+		if (l->crashes[i] >= at_us && (l->disk_faults || l->crashes[i] < at_us + DOUBT_US))
+			return true;
 	return false;
 }
 
@@ -66,7 +68,8 @@ struct letter *ledger_find(struct ledger *l, struct str address, char kind, uint
 	if (kind == 'r') {
 		if (!str_starts(address, STR("."))) return NULL;
 		address = str_skip(address, 1);
-		if (!take_number(&address, &nth) || nth >= l->letters[number - 1].recipient_count) return NULL;
+		if (!take_number(&address, &nth) || nth >= l->letters[number - 1].recipient_count)
+			return NULL;
 	}
 	*ret_recipient = (uint32_t)nth;
 	return &l->letters[number - 1];
@@ -88,39 +91,51 @@ static bool is_settled(const struct ledger *l, const struct delivery *d)
 	return d && was_read(l, &d->receipt) && !may_be_forgotten(l, d->at_us);
 }
 
-void ledger_delivered(struct ledger *l, struct letter *letter, uint32_t recipient, const struct receipt *receipt)
+void ledger_delivered(
+	struct ledger *l, struct letter *letter, uint32_t recipient, const struct receipt *receipt)
 {
 	unsigned long long number = letter->number;
 	world_note(l->world, "delivered", letter->number, recipient);
 	if (letter->fate == LETTER_UNSENT)
-		sim_violation(l->world, "letter %llu was delivered, and its end was never sent", number);
+		sim_violation(
+			l->world, "letter %llu was delivered, and its end was never sent", number);
 	if (letter->fate == LETTER_REFUSED && !l->crash_count)
 		sim_violation(l->world, "letter %llu was refused, and delivered", number);
 	if (!letter->taken[recipient] && letter->fate == LETTER_ACCEPTED)
-		sim_violation(l->world, "letter %llu went to %s, whom the server had refused", number, letter->recipients[recipient]);
-	if (letter->kind == LETTER_SMUGGLING) sim_violation(l->world, "letter %llu smuggles, and was delivered", number);
+		sim_violation(l->world, "letter %llu went to %s, whom the server had refused",
+			number, letter->recipients[recipient]);
+	if (letter->kind == LETTER_SMUGGLING)
+		sim_violation(l->world, "letter %llu smuggles, and was delivered", number);
 	const struct delivery *before = last_delivery(letter, recipient);
 	if (is_settled(l, before))
-		sim_violation(l->world, "letter %llu came to %s twice: at %.3f and now, without a doubt between", number,
-			letter->recipients[recipient], (double)before->at_us / 1e6);
-	if (letter->failed[recipient] && was_read(l, &letter->failed_receipt[recipient])
-	    && !crashed_since(l, letter->sent_us))
-		sim_violation(l->world, "letter %llu was returned, and then delivered to %s", number, letter->recipients[recipient]);
+		sim_violation(l->world,
+			"letter %llu came to %s twice: at %.3f and now, without a doubt between",
+			number, letter->recipients[recipient], (double)before->at_us / 1e6);
+	if (letter->failed[recipient] && was_read(l, &letter->failed_receipt[recipient]) &&
+		!crashed_since(l, letter->sent_us))
+		sim_violation(l->world, "letter %llu was returned, and then delivered to %s",
+			number, letter->recipients[recipient]);
 	if (before) l->duplicates++;
 	letter->delivered[recipient]++;
 	if (letter->delivery_count == LETTER_DELIVERIES) return;
-	letter->deliveries[letter->delivery_count++] =
-		(struct delivery){.recipient = (uint8_t)recipient, .at_us = l->world->now_us, .receipt = *receipt};
+	letter->deliveries[letter->delivery_count++] = (struct delivery){
+		.recipient = (uint8_t)recipient, .at_us = l->world->now_us, .receipt = *receipt};
 }
 
 void ledger_in_mailbox(struct ledger *l, struct letter *letter, uint32_t recipient)
 {
 	unsigned long long number = letter->number;
-	if (letter->fate == LETTER_UNSENT) sim_violation(l->world, "letter %llu is in a mailbox, and its end was never sent", number);
-	if (letter->fate == LETTER_REFUSED && !l->crash_count) sim_violation(l->world, "letter %llu was refused, and is in a mailbox", number);
-	if (letter->kind == LETTER_SMUGGLING) sim_violation(l->world, "letter %llu smuggles, and is in a mailbox", number);
-	if (letter->failed[recipient] && !l->crash_count) sim_violation(l->world, "letter %llu was returned, and is in a mailbox", number);
-	if (letter->delivered[recipient]++ && !l->crash_count) sim_violation(l->world, "letter %llu is in a mailbox twice", number);
+	if (letter->fate == LETTER_UNSENT)
+		sim_violation(l->world, "letter %llu is in a mailbox, and its end was never sent",
+			number);
+	if (letter->fate == LETTER_REFUSED && !l->crash_count)
+		sim_violation(l->world, "letter %llu was refused, and is in a mailbox", number);
+	if (letter->kind == LETTER_SMUGGLING)
+		sim_violation(l->world, "letter %llu smuggles, and is in a mailbox", number);
+	if (letter->failed[recipient] && !l->crash_count)
+		sim_violation(l->world, "letter %llu was returned, and is in a mailbox", number);
+	if (letter->delivered[recipient]++ && !l->crash_count)
+		sim_violation(l->world, "letter %llu is in a mailbox twice", number);
 }
 
 /* ---- contents ---- */
@@ -129,7 +144,8 @@ static void to_unix(struct buf *b)
 {
 	size_t to = 0;
 	for (size_t i = 0; i < b->len; i++)
-		if (!(b->ptr[i] == '\r' && i + 1 < b->len && b->ptr[i + 1] == '\n')) b->ptr[to++] = b->ptr[i];
+		if (!(b->ptr[i] == '\r' && i + 1 < b->len && b->ptr[i + 1] == '\n'))
+			b->ptr[to++] = b->ptr[i];
 	b->len = to;
 }
 
@@ -140,13 +156,15 @@ static bool are_trace_fields(struct str s)
 		struct str line;
 		(void)str_cut(&s, '\n', &line);
 		bool good = str_starts(line, STR(" ")) || str_starts(line, STR("\t"));
-		for (size_t i = 0; i < ARRAY_LEN(names); i++) good = good || str_istarts(line, str_from_c(names[i]));
+		for (size_t i = 0; i < ARRAY_LEN(names); i++)
+			good = good || str_istarts(line, str_from_c(names[i]));
 		if (!good) return false;
 	}
 	return true;
 }
 
-void ledger_compare(struct ledger *l, const struct letter *letter, struct str content, bool is_unix, bool recoded)
+void ledger_compare(struct ledger *l, const struct letter *letter, struct str content, bool is_unix,
+	bool recoded)
 {
 	struct buf wanted;
 	buf_init(&wanted, 4 << 20);
@@ -154,16 +172,21 @@ void ledger_compare(struct ledger *l, const struct letter *letter, struct str co
 	if (is_unix) to_unix(&wanted);
 	if (recoded) {
 		for (size_t i = 0; i < content.len; i++)
-			if (content.ptr[i] & 0x80) sim_violation(l->world, "letter %llu: 8-bit octets for a host that does not take them",
+			if (content.ptr[i] & 0x80)
+				sim_violation(l->world,
+					"letter %llu: 8-bit octets for a host that does not take them",
 					(unsigned long long)letter->number);
 	} else {
-		struct str head = str_head(content, content.len - (wanted.len < content.len ? wanted.len : content.len));
-		if (content.len < wanted.len || memcmp(content.ptr + head.len, wanted.ptr, wanted.len) != 0)
-			sim_violation(l->world, "letter %llu was changed on its way (%zu octets, %zu sent)", (unsigned long long)letter->number,
-				content.len, wanted.len);
+		struct str head = str_head(content,
+			content.len - (wanted.len < content.len ? wanted.len : content.len));
+		if (content.len < wanted.len ||
+			memcmp(content.ptr + head.len, wanted.ptr, wanted.len) != 0)
+			sim_violation(l->world,
+				"letter %llu was changed on its way (%zu octets, %zu sent)",
+				(unsigned long long)letter->number, content.len, wanted.len);
 		if (!are_trace_fields(head))
-			sim_violation(l->world, "letter %llu got more than trace fields: " STR_FMT, (unsigned long long)letter->number,
-				STR_ARG(head));
+			sim_violation(l->world, "letter %llu got more than trace fields: " STR_FMT,
+				(unsigned long long)letter->number, STR_ARG(head));
 	}
 	buf_release(&wanted);
 	l->compared++;
@@ -171,34 +194,45 @@ void ledger_compare(struct ledger *l, const struct letter *letter, struct str co
 
 /* ---- reports ---- */
 
-static void judge_failure(struct ledger *l, struct letter *letter, uint32_t i, const struct receipt *receipt)
+static void judge_failure(
+	struct ledger *l, struct letter *letter, uint32_t i, const struct receipt *receipt)
 {
 	unsigned long long number = letter->number;
 	int64_t now = l->world->now_us;
 	bool old = now - letter->sent_us >= l->lifetime_us - SLACK_US;
-	if (!letter->may_fail[i] && !old) sim_violation(l->world, "letter %llu to %s was returned for no reason", number, letter->recipients[i]);
-	if (letter->failed[i] && was_read(l, &letter->failed_receipt[i]) && !crashed_since(l, letter->sent_us))
-		sim_violation(l->world, "two reports of one failure: letter %llu to %s", number, letter->recipients[i]);
+	if (!letter->may_fail[i] && !old)
+		sim_violation(l->world, "letter %llu to %s was returned for no reason", number,
+			letter->recipients[i]);
+	if (letter->failed[i] && was_read(l, &letter->failed_receipt[i]) &&
+		!crashed_since(l, letter->sent_us))
+		sim_violation(l->world, "two reports of one failure: letter %llu to %s", number,
+			letter->recipients[i]);
 	if (is_settled(l, last_delivery(letter, i)) && !crashed_since(l, letter->sent_us))
-		sim_violation(l->world, "letter %llu was delivered to %s, and then returned", number, letter->recipients[i]);
+		sim_violation(l->world, "letter %llu was delivered to %s, and then returned",
+			number, letter->recipients[i]);
 	letter->failed[i]++;
 	letter->failed_us[i] = now;
 	letter->failed_receipt[i] = *receipt;
 }
 
-static void judge_report(struct ledger *l, struct letter *letter, uint32_t i, struct str action, const struct receipt *receipt)
+static void judge_report(struct ledger *l, struct letter *letter, uint32_t i, struct str action,
+	const struct receipt *receipt)
 {
 	unsigned long long number = letter->number;
-	if (letter->null_sender) sim_violation(l->world, "a report for the null reverse-path: letter %llu", number);
-	if (letter->never) sim_violation(l->world, "a report for NOTIFY=NEVER: letter %llu", number);
+	if (letter->null_sender)
+		sim_violation(l->world, "a report for the null reverse-path: letter %llu", number);
+	if (letter->never)
+		sim_violation(l->world, "a report for NOTIFY=NEVER: letter %llu", number);
 	if (str_ieq(action, STR("failed"))) return judge_failure(l, letter, i, receipt);
-	if (!str_ieq(action, STR("delayed"))) sim_violation(l->world, "letter %llu: a report of %.*s", number, STR_ARG(action));
+	if (!str_ieq(action, STR("delayed")))
+		sim_violation(l->world, "letter %llu: a report of %.*s", number, STR_ARG(action));
 	letter->delayed[i]++;
 	if (letter->delayed[i] > 1 && l->crash_count == 0 && letter->delayed[i] > 3)
 		sim_violation(l->world, "letter %llu: the delay is told again and again", number);
 }
 
-void ledger_reported(struct ledger *l, struct letter *letter, struct str report, const struct receipt *receipt)
+void ledger_reported(
+	struct ledger *l, struct letter *letter, struct str report, const struct receipt *receipt)
 {
 	struct letter *about = NULL;
 	uint32_t recipient = 0, found = 0;
@@ -208,16 +242,23 @@ void ledger_reported(struct ledger *l, struct letter *letter, struct str report,
 		line = str_trim(line);
 		if (str_istarts(line, STR("Final-Recipient:"))) {
 			size_t at = str_find(line, ';');
-			about = ledger_find(l, str_trim(str_skip(line, at < line.len ? at + 1 : at)), 'r', &recipient);
+			about = ledger_find(l,
+				str_trim(str_skip(line, at < line.len ? at + 1 : at)), 'r',
+				&recipient);
 		} else if (about && str_istarts(line, STR("Action:"))) {
-			if (about != letter) sim_violation(l->world, "the sender of letter %llu got a report about %llu",
-					(unsigned long long)letter->number, (unsigned long long)about->number);
+			if (about != letter)
+				sim_violation(l->world,
+					"the sender of letter %llu got a report about %llu",
+					(unsigned long long)letter->number,
+					(unsigned long long)about->number);
 			judge_report(l, letter, recipient, str_trim(str_skip(line, 7)), receipt);
 			about = NULL;
 			found++;
 		}
 	}
-	if (found == 0) sim_violation(l->world, "a report about nobody came to the sender of letter %llu", (unsigned long long)letter->number);
+	if (found == 0)
+		sim_violation(l->world, "a report about nobody came to the sender of letter %llu",
+			(unsigned long long)letter->number);
 }
 
 /* ---- the end ---- */
@@ -231,8 +272,10 @@ static void settle_recipient(struct ledger *l, const struct letter *letter, uint
 	bool report_old = age >= (letter->may_fail[i] ? 1 : 2) * (l->lifetime_us - SLACK_US);
 	bool silent = letter->null_sender || letter->never || letter->report_refused || report_old;
 	if (silent && (letter->may_fail[i] || old)) return;
-	sim_violation(l->world, "letter %llu to %s was accepted at %.3f and is lost: neither delivered, nor returned, nor queued",
-		(unsigned long long)letter->number, letter->recipients[i], (double)letter->accepted_us / 1e6);
+	sim_violation(l->world,
+		"letter %llu to %s was accepted at %.3f and is lost: neither delivered, nor returned, nor queued",
+		(unsigned long long)letter->number, letter->recipients[i],
+		(double)letter->accepted_us / 1e6);
 }
 
 void ledger_settle(struct ledger *l)

@@ -24,7 +24,7 @@ enum letter_kind {
 /* The reply by which somebody took a letter: the server has read it when it has taken that many octets.  */
 struct receipt {
 	int conn, side;
-	uint64_t end;     /* of the reply in the stream; 0: there was none */
+	uint64_t end; /* of the reply in the stream; 0: there was none */
 };
 
 struct delivery {
@@ -37,8 +37,8 @@ struct letter {
 	uint64_t number;
 	enum letter_kind kind;
 	enum letter_fate fate;
-	bool null_sender, never;       /* NOTIFY=NEVER */
-	uint32_t size;                 /* about */
+	bool null_sender, never; /* NOTIFY=NEVER */
+	uint32_t size;           /* about */
 	uint32_t recipient_count;
 	char recipients[LETTER_RECIPIENTS][64];
 	bool local[LETTER_RECIPIENTS];
@@ -47,8 +47,9 @@ struct letter {
 	int64_t sent_us;
 	/* Reasons to return it, as the world gave them.  */
 	bool may_fail[LETTER_RECIPIENTS];
-	bool report_refused;           /* the sender's host did not want the report */
-	uint32_t failed[LETTER_RECIPIENTS], delayed[LETTER_RECIPIENTS], delivered[LETTER_RECIPIENTS];
+	bool report_refused; /* the sender's host did not want the report */
+	uint32_t failed[LETTER_RECIPIENTS], delayed[LETTER_RECIPIENTS],
+		delivered[LETTER_RECIPIENTS];
 	int64_t failed_us[LETTER_RECIPIENTS];
 	struct receipt failed_receipt[LETTER_RECIPIENTS];
 	struct delivery deliveries[LETTER_DELIVERIES];
@@ -58,11 +59,11 @@ struct letter {
 struct ledger {
 	struct world *world;
 	const struct net *net;
-	struct letter *letters;        /* number 1 first */
+	struct letter *letters; /* number 1 first */
 	uint64_t count, room;
 	int64_t crashes[1024];
 	uint32_t crash_count;
-	bool disk_faults;              /* what the server recorded may stay in doubt for long */
+	bool disk_faults; /* what the server recorded may stay in doubt for long */
 	int64_t lifetime_us;
 	uint64_t compared, duplicates, reports;
 };
@@ -73,16 +74,20 @@ struct letter *ledger_letter(struct ledger *l); /* a new one */
 void ledger_crashed(struct ledger *l);
 
 /* The letter (r1.0@...) or the sender (s1@...) an address belongs to; NULL: neither.  */
-struct letter *ledger_find(struct ledger *l, struct str address, char kind, uint32_t *ret_recipient);
+struct letter *ledger_find(
+	struct ledger *l, struct str address, char kind, uint32_t *ret_recipient);
 
 /* A next hop or mailbox has it.  recipient: its place in the letter.  */
-void ledger_delivered(struct ledger *l, struct letter *letter, uint32_t recipient, const struct receipt *receipt);
+void ledger_delivered(
+	struct ledger *l, struct letter *letter, uint32_t recipient, const struct receipt *receipt);
 /* It lies in a mailbox when all is over.  */
 void ledger_in_mailbox(struct ledger *l, struct letter *letter, uint32_t recipient);
 /* The content somebody got; tells what is wrong.  unix: line ends.  */
-void ledger_compare(struct ledger *l, const struct letter *letter, struct str content, bool is_unix, bool recoded);
+void ledger_compare(struct ledger *l, const struct letter *letter, struct str content, bool is_unix,
+	bool recoded);
 /* A report about a message of ours came to its sender.  */
-void ledger_reported(struct ledger *l, struct letter *letter, struct str report, const struct receipt *receipt);
+void ledger_reported(
+	struct ledger *l, struct letter *letter, struct str report, const struct receipt *receipt);
 /* Everything is over: every letter must have come to its end.  */
 void ledger_settle(struct ledger *l);
 
@@ -90,6 +95,7 @@ void ledger_settle(struct ledger *l);
 void letter_content(const struct letter *letter, struct buf *out);
 void letter_sender(const struct letter *letter, struct buf *out);
 /* Choose everything about a letter.  */
-void letter_invent(struct letter *letter, struct rng *rng, char (*domains)[32], uint32_t domain_count, double odd);
+void letter_invent(struct letter *letter, struct rng *rng, char (*domains)[32],
+	uint32_t domain_count, double odd);
 
 #endif

@@ -1,5 +1,5 @@
 /* rockdove-sim [SEED | --seeds N | --minutes M] [--from SEED] [--world spool|server] [--messages N] [--no-faults]
- * [--no-crashes] [--minimise] [--jobs N] [-v]
+ * [--no-crashes] [--minimise] [--first] [--jobs N] [-v]
  *
  * Each seed runs in a process of its own, and once more now and then to see that its trace is the same.  */
 #include "sim/run.h"
@@ -22,9 +22,10 @@ static const struct world_kind {
 struct command {
 	struct sim_options options;
 	uint64_t first, count;
-	int64_t until;             /* clock; 0: none */
+	int64_t until;                 /* clock; 0: none */
 	const struct world_kind *kind; /* NULL: all */
 	bool single, minimise;
+	bool first_failure; /* is the last */
 	int jobs;
 };
 
@@ -84,7 +85,8 @@ static bool run_one(struct job *job)
 static void print_command(const struct job *job)
 {
 	const struct sim_options *o = &job->options;
-	fprintf(stderr, "replay: ./dev sim %llu --world %s", (unsigned long long)o->seed, job->kind->name);
+	fprintf(stderr, "replay: ./dev sim %llu --world %s", (unsigned long long)o->seed,
+		job->kind->name);
 	if (o->messages) fprintf(stderr, " --messages %llu", (unsigned long long)o->messages);
 	if (!o->faults) fprintf(stderr, " --no-faults");
 	if (!o->crashes) fprintf(stderr, " --no-crashes");
@@ -119,8 +121,8 @@ static bool same_trace(struct job *job)
 	uint64_t trace = job->result->trace;
 	if (!run_one(job)) return false;
 	if (job->result->trace == trace) return true;
-	fprintf(stderr, "the trace of the same seed differs: %016llx, then %016llx\n", (unsigned long long)trace,
-		(unsigned long long)job->result->trace);
+	fprintf(stderr, "the trace of the same seed differs: %016llx, then %016llx\n",
+		(unsigned long long)trace, (unsigned long long)job->result->trace);
 	return false;
 }
 
@@ -152,11 +154,12 @@ static void finish(const struct command *c, struct totals *t, struct job *job)
 
 static bool goes_on(const struct command *c, const struct totals *t, uint64_t given)
 {
-	if (t->failures >= FAILURES_MAX) return false;
+	if (t->failures >= (c->first_failure ? 1 : FAILURES_MAX)) return false;
 	return c->until ? seconds() < c->until : given < c->count;
 }
 
-static bool next_job(const struct command *c, const struct totals *t, uint64_t *given, struct job *job)
+static bool next_job(
+	const struct command *c, const struct totals *t, uint64_t *given, struct job *job)
 {
 	if (!goes_on(c, t, *given)) return false;
 	size_t all = c->kind ? 1 : ARRAY_LEN(kinds);
@@ -171,8 +174,8 @@ static bool next_job(const struct command *c, const struct totals *t, uint64_t *
 static void run_all(const struct command *c, struct totals *t)
 {
 	struct job jobs[JOBS_MAX];
-	struct sim_result *results = mmap(NULL, sizeof(struct sim_result) * JOBS_MAX, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct sim_result *results = mmap(NULL, sizeof(struct sim_result) * JOBS_MAX,
+		PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT(results != MAP_FAILED);
 	uint64_t given = 0;
 	int running = 0;
@@ -193,8 +196,9 @@ static void print_totals(const struct command *c, const struct totals *t, int64_
 	if (c->single) printf("trace %016llx  ", (unsigned long long)s->trace);
 	printf("%llu seeds, %llu failed; %llu messages, %llu crashes, %llu faults, %llu reads compared; %.1f h of virtual time, "
 	       "%llu events; %lld s, %.0f seeds a minute\n",
-		(unsigned long long)t->seeds, (unsigned long long)t->failures, (unsigned long long)s->messages,
-		(unsigned long long)s->crashes, (unsigned long long)s->faults, (unsigned long long)s->checked,
+		(unsigned long long)t->seeds, (unsigned long long)t->failures,
+		(unsigned long long)s->messages, (unsigned long long)s->crashes,
+		(unsigned long long)s->faults, (unsigned long long)s->checked,
 		(double)s->virtual_us / 3.6e9, (unsigned long long)s->steps, (long long)took,
 		took ? (double)t->seeds * 60 / (double)took : 0);
 }
@@ -204,7 +208,7 @@ static void print_totals(const struct command *c, const struct totals *t, int64_
 static _Noreturn void usage(void)
 {
 	fputs("usage: rockdove-sim [SEED | --seeds N | --minutes M] [--from SEED] [--world NAME] [--messages N]\n"
-	      "       [--no-faults] [--no-crashes] [--minimise] [--jobs N] [-v]\n",
+	      "       [--no-faults] [--no-crashes] [--minimise] [--first] [--jobs N] [-v]\n",
 		stderr);
 	exit(64);
 }
@@ -228,24 +232,39 @@ static void read_arguments(int argc, char **argv, struct command *c)
 	for (int i = 1; i < argc; i++) {
 		const char *a = argv[i];
 		const char *next = i + 1 < argc ? argv[i + 1] : NULL;
-		if (!strcmp(a, "-v")) c->options.verbose = true;
-		else if (!strcmp(a, "--no-faults")) c->options.faults = false;
-		else if (!strcmp(a, "--no-crashes")) c->options.crashes = false;
-		else if (!strcmp(a, "--minimise")) c->minimise = true;
-		else if (!strcmp(a, "--seeds")) c->count = number(next), i++;
-		else if (!strcmp(a, "--minutes")) c->until = seconds() + (int64_t)number(next) * 60, i++;
-		else if (!strcmp(a, "--from")) c->first = number(next), i++;
-		else if (!strcmp(a, "--world")) c->kind = kind_of(next), i++;
-		else if (!strcmp(a, "--messages")) c->options.messages = number(next), i++;
-		else if (!strcmp(a, "--jobs")) c->jobs = (int)number(next), i++;
-		else c->first = number(a), c->count = c->kind ? 1 : ARRAY_LEN(kinds), c->single = true;
+		if (!strcmp(a, "-v"))
+			c->options.verbose = true;
+		else if (!strcmp(a, "--no-faults"))
+			c->options.faults = false;
+		else if (!strcmp(a, "--no-crashes"))
+			c->options.crashes = false;
+		else if (!strcmp(a, "--minimise"))
+			c->minimise = true;
+		else if (!strcmp(a, "--first"))
+			c->first_failure = true;
+		else if (!strcmp(a, "--seeds"))
+			c->count = number(next), i++;
+		else if (!strcmp(a, "--minutes"))
+			c->until = seconds() + (int64_t)number(next) * 60, i++;
+		else if (!strcmp(a, "--from"))
+			c->first = number(next), i++;
+		else if (!strcmp(a, "--world"))
+			c->kind = kind_of(next), i++;
+		else if (!strcmp(a, "--messages"))
+			c->options.messages = number(next), i++;
+		else if (!strcmp(a, "--jobs"))
+			c->jobs = (int)number(next), i++;
+		else
+			c->first = number(a), c->count = c->kind ? 1 : ARRAY_LEN(kinds),
+			c->single = true;
 	}
 	if (c->jobs < 1 || c->jobs > JOBS_MAX) usage();
 }
 
 int main(int argc, char **argv)
 {
-	struct command c = {.options = {.faults = true, .crashes = true}, .first = 1, .count = 100, .jobs = 1};
+	struct command c = {
+		.options = {.faults = true, .crashes = true}, .first = 1, .count = 100, .jobs = 1};
 	struct totals totals = {0};
 	read_arguments(argc, argv, &c);
 	if (c.single) c.count = c.kind ? 1 : ARRAY_LEN(kinds);

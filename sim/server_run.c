@@ -8,21 +8,22 @@
 #include <errno.h>
 
 enum {
-	DRAIN_US = 3 * 3600 * 1000000ll, /* the longest pause of a retry or a peer's silence is far less */
+	DRAIN_US = 3 * 3600 *
+		1000000ll, /* the longest pause of a retry or a peer's silence is far less */
 	CHECK_US = 20 * 1000000,
 	RESTART_US = 20 * 1000000,
-	STATE_FILES = 32,
+	LATE_MS = 40 * 60 * 1000,
 };
 
 /* ---- the spool in small segments, so that they are sealed, freed and compacted ---- */
 
-int __real_spool_open(struct io *io, const struct spool_options *options, struct spool **ret, struct spool_report *ret_report,
-	const char **ret_why);
-int __wrap_spool_open(struct io *io, const struct spool_options *options, struct spool **ret, struct spool_report *ret_report,
-	const char **ret_why);
+int __real_spool_open(struct io *io, const struct spool_options *options, struct spool **ret,
+	struct spool_report *ret_report, const char **ret_why);
+int __wrap_spool_open(struct io *io, const struct spool_options *options, struct spool **ret,
+	struct spool_report *ret_report, const char **ret_why);
 
-int __wrap_spool_open(struct io *io, const struct spool_options *options, struct spool **ret, struct spool_report *ret_report,
-	const char **ret_why)
+int __wrap_spool_open(struct io *io, const struct spool_options *options, struct spool **ret,
+	struct spool_report *ret_report, const char **ret_why)
 {
 	struct spool_options small = *options;
 	if (io->segment_size) small.segment_size = io->segment_size;
@@ -38,10 +39,27 @@ static void check_server(struct town *t)
 	queue_check(t->server->queue);
 }
 
+/* What a server that has been running for a while still has is not too old.  A report has an age of its own.  */
+static void check_ages(struct town *t)
+{
+	if (!t->server || t->server->stopping || t->ledger.disk_faults) return;
+	if (t->world.now_us - t->began_us < (int64_t)LATE_MS * 1000) return;
+	const struct spool_index *x = spool_index(t->server->spool);
+	for (slot i = 1; i < spool_message_end(x); i++) {
+		const struct spool_message *m = spool_message(x, i);
+		msec age = m->id ? io_wall(&t->machine) - spool_created(m->id) : 0;
+		if (age > t->lifetime + LATE_MS)
+			sim_violation(&t->world,
+				"a message is %lld s old, and the lifetime is %lld s",
+				(long long)age / 1000, (long long)t->lifetime / 1000);
+	}
+}
+
 static void check(struct sim_event *event)
 {
 	struct town *t = CONTAINER_OF(event, struct town, check);
 	check_server(t);
+	check_ages(t);
 	world_plan(&t->world, &t->check, t->world.now_us + CHECK_US);
 }
 
@@ -49,7 +67,9 @@ static void mood(struct sim_event *event)
 {
 	struct town *t = CONTAINER_OF(event, struct town, mood);
 	town_change(t);
-	if (!t->calm) world_plan(&t->world, &t->mood, t->world.now_us + sim_skewed(&t->faults, 1000000, 3600 * 1000000ll));
+	if (!t->calm)
+		world_plan(&t->world, &t->mood,
+			t->world.now_us + sim_skewed(&t->faults, 1000000, 3600 * 1000000ll));
 }
 
 static void arrival(struct sim_event *event)
@@ -58,14 +78,16 @@ static void arrival(struct sim_event *event)
 	if (t->ledger.count >= t->letters) return;
 	if (clients_open(t) < TOWN_CLIENTS) client_begin(t);
 	int64_t spread = t->length * 1000 / (int64_t)(t->letters / 3 + 1) + 1000;
-	world_plan(&t->world, &t->arrival, t->world.now_us + sim_between(&t->load, 0, t->calm ? 1000000 : spread));
+	world_plan(&t->world, &t->arrival,
+		t->world.now_us + sim_between(&t->load, 0, t->calm ? 1000000 : spread));
 }
 
 static struct config *read_config(struct town *t)
 {
 	struct buf complaints;
 	buf_init(&complaints, 1 << 16);
-	struct config *config = config_read(&t->machine, STR("/etc/rockdove.conf"), STR("sim.example"), &complaints);
+	struct config *config = config_read(
+		&t->machine, STR("/etc/rockdove.conf"), STR("sim.example"), &complaints);
 	if (!config && !t->machine.dead) world_tell(&t->world, "config", buf_str(&complaints));
 	buf_release(&complaints);
 	return config;
@@ -84,8 +106,11 @@ static enum trouble choose_trouble(struct town *t)
 static void plan_trouble(struct town *t)
 {
 	if (t->calm) return;
-	world_plan(&t->world, &t->trouble, t->world.now_us + sim_skewed(&t->faults, 100000, t->length * 1000 / (int64_t)t->unrest));
-	if (t->options.crashes && sim_chance(&t->faults, 0.3)) t->machine.calls_left = sim_skewed(&t->faults, 1, 3000);
+	world_plan(&t->world, &t->trouble,
+		t->world.now_us +
+			sim_skewed(&t->faults, 100000, t->length * 1000 / (int64_t)t->unrest));
+	if (t->options.crashes && sim_chance(&t->faults, 0.3))
+		t->machine.calls_left = sim_skewed(&t->faults, 1, 3000);
 }
 
 static void trouble(struct sim_event *event)
@@ -98,9 +123,7 @@ static void trouble(struct sim_event *event)
 	switch (kind) {
 	case TROUBLE_NONE:
 	case TROUBLE_POWER: machine_cut_power(&t->machine); return;
-	case TROUBLE_KILL:
-		t->machine.dead = t->machine.stopping = t->killed = true;
-		return;
+	case TROUBLE_KILL: t->machine.dead = t->machine.stopping = t->killed = true; return;
 	case TROUBLE_STOP:
 		server_stop(t->server);
 		machine_wake(&t->machine);
@@ -143,9 +166,11 @@ static void pause_server(struct town *t, int64_t us)
 static bool begin_life(struct town *t)
 {
 	new_machine(t);
-	if (!t->calm && t->options.crashes && sim_chance(&t->faults, 0.2)) t->machine.calls_left = sim_skewed(&t->faults, 1, 100);
+	if (!t->calm && t->options.crashes && sim_chance(&t->faults, 0.2))
+		t->machine.calls_left = sim_skewed(&t->faults, 1, 100);
 	sim_log_init(&t->log, &t->machine);
 	t->lives++;
+	t->began_us = t->world.now_us;
 	struct config *config = read_config(t);
 	int code = 0;
 	t->server = config ? server_new(&t->machine, &t->log, config, &code) : NULL;
@@ -217,10 +242,14 @@ static void tell_queue(struct town *t)
 		struct arena arena;
 		struct queue_view view;
 		arena_init(&arena, 1 << 20);
-		queue_view(t->server->queue, s, &arena, io_now(&t->machine), io_wall(&t->machine), &view);
-		fprintf(stderr, "  state %u attempts %u next in %lld s " STR_FMT ": " STR_FMT "\n", view.state, view.attempts,
-			view.next_attempt ? (long long)(view.next_attempt - io_wall(&t->machine)) / 1000 : 0, STR_ARG(view.destination),
-			STR_ARG(view.reason));
+		queue_view(t->server->queue, s, &arena, io_now(&t->machine), io_wall(&t->machine),
+			&view);
+		fprintf(stderr, "  state %u attempts %u next in %lld s " STR_FMT ": " STR_FMT "\n",
+			view.state, view.attempts,
+			view.next_attempt
+				? (long long)(view.next_attempt - io_wall(&t->machine)) / 1000
+				: 0,
+			STR_ARG(view.destination), STR_ARG(view.reason));
 		arena_release(&arena);
 	}
 }
@@ -230,15 +259,16 @@ static void drain(struct town *t)
 	town_calm(t);
 	if (!t->server) {
 		t->ledger.disk_faults = false;
-		if (!begin_life(t)) sim_violation(&t->world, "the server does not start when all is well");
+		if (!begin_life(t))
+			sim_violation(&t->world, "the server does not start when all is well");
 	}
 	t->machine.calls_left = 0;
 	world_plan(&t->world, &t->arrival, t->world.now_us);
 	int64_t last = t->world.now_us + DRAIN_US;
 	while (!is_drained(t) && t->world.now_us < last) live(t, t->world.now_us + 10 * 1000000);
 	if (is_drained(t)) return;
-	fprintf(stderr, "letters %llu of %llu, clients %u\n", (unsigned long long)t->ledger.count, (unsigned long long)t->letters,
-		clients_open(t));
+	fprintf(stderr, "letters %llu of %llu, clients %u\n", (unsigned long long)t->ledger.count,
+		(unsigned long long)t->letters, clients_open(t));
 	tell_queue(t);
 	sim_violation(&t->world, "the queue does not drain");
 }
@@ -254,11 +284,14 @@ static void read_mailbox_file(struct town *t, const char *path)
 	char *at = memmem(content, len, mark, sizeof mark - 1);
 	if (!at) sim_violation(&t->world, "a file in a mailbox is none of ours: %s", path);
 	uint64_t number = strtoull(at + sizeof mark - 1, NULL, 10);
-	struct letter *letter = number > 0 && number <= t->ledger.count ? &t->ledger.letters[number - 1] : NULL;
-	if (!letter) sim_violation(&t->world, "a mailbox has letter %llu", (unsigned long long)number);
+	struct letter *letter =
+		number > 0 && number <= t->ledger.count ? &t->ledger.letters[number - 1] : NULL;
+	if (!letter)
+		sim_violation(&t->world, "a mailbox has letter %llu", (unsigned long long)number);
 	uint32_t i = 0;
 	while (i < letter->recipient_count && !letter->local[i]) i++;
-	if (i == letter->recipient_count) sim_violation(&t->world, "letter %llu is in a mailbox", (unsigned long long)number);
+	if (i == letter->recipient_count)
+		sim_violation(&t->world, "letter %llu is in a mailbox", (unsigned long long)number);
 	ledger_in_mailbox(&t->ledger, letter, i);
 	ledger_compare(&t->ledger, letter, all, true, false);
 	free(content);
@@ -269,7 +302,9 @@ static void read_mailboxes(struct town *t)
 	static const char prefix[] = "/state/mail/";
 	LIST_EACH (&t->disk.names, node) {
 		const struct disk_name *name = CONTAINER_OF(node, struct disk_name, link);
-		if (!name->now || name->now->directory || strncmp(name->path, prefix, sizeof prefix - 1) != 0) continue;
+		if (!name->now || name->now->directory ||
+			strncmp(name->path, prefix, sizeof prefix - 1) != 0)
+			continue;
 		if (strstr(name->path, "/new/")) read_mailbox_file(t, name->path);
 	}
 }
@@ -313,8 +348,13 @@ void server_run(const struct sim_options *options, struct sim_result *ret)
 	end_life(t);
 	read_mailboxes(t);
 	ledger_settle(&t->ledger);
-	*ret = (struct sim_result){.trace = t->world.trace, .steps = t->world.steps, .messages = t->accepted_replies,
-		.crashes = t->ledger.crash_count, .checked = t->ledger.compared, .refused = t->refused_replies, .faults = t->disk.failures + t->net.resets,
+	*ret = (struct sim_result){.trace = t->world.trace,
+		.steps = t->world.steps,
+		.messages = t->accepted_replies,
+		.crashes = t->ledger.crash_count,
+		.checked = t->ledger.compared,
+		.refused = t->refused_replies,
+		.faults = t->disk.failures + t->net.resets,
 		.virtual_us = t->world.now_us};
 	town_release(t);
 }

@@ -5,7 +5,8 @@
 void disk_init(struct disk *d, struct world *world, uint64_t seed)
 {
 	*d = (struct disk){.world = world, .next_number = 1};
-	d->traits = (struct disk_traits){.applied = 1, .call_us = 20, .sync_us = 200, .capacity = 8ull << 30};
+	d->traits = (struct disk_traits){
+		.applied = 1, .call_us = 20, .sync_us = 200, .capacity = 8ull << 30};
 	rng_init(&d->rng, seed);
 	list_init(&d->inodes);
 	list_init(&d->names);
@@ -35,9 +36,12 @@ static void free_inode(struct inode *inode)
 
 void disk_release(struct disk *d)
 {
-	for (struct list *node; (node = list_pop(&d->changes));) free(CONTAINER_OF(node, struct disk_change, link));
-	for (struct list *node; (node = list_pop(&d->names));) free(CONTAINER_OF(node, struct disk_name, link));
-	while (!list_empty(&d->inodes)) free_inode(CONTAINER_OF(d->inodes.next, struct inode, link));
+	for (struct list *node; (node = list_pop(&d->changes));)
+		free(CONTAINER_OF(node, struct disk_change, link));
+	for (struct list *node; (node = list_pop(&d->names));)
+		free(CONTAINER_OF(node, struct disk_name, link));
+	while (!list_empty(&d->inodes))
+		free_inode(CONTAINER_OF(d->inodes.next, struct inode, link));
 	free(d->handles);
 }
 
@@ -89,7 +93,8 @@ bool disk_is_in(const char *path, const char *directory)
 {
 	size_t len = strlen(directory);
 	while (len > 0 && directory[len - 1] == '/') len--;
-	if (strncmp(path, directory, len) != 0 || path[len] != '/' || path[len + 1] == 0) return false;
+	if (strncmp(path, directory, len) != 0 || path[len] != '/' || path[len + 1] == 0)
+		return false;
 	return !strchr(path + len + 1, '/');
 }
 
@@ -113,7 +118,8 @@ void disk_change(struct disk *d, struct disk_name *from, struct disk_name *to, s
 void disk_apply_change(struct disk_change *change)
 {
 	point(&change->to->durable, change->inode, false);
-	if (change->from && change->from->durable == change->inode) point(&change->from->durable, NULL, false);
+	if (change->from && change->from->durable == change->inode)
+		point(&change->from->durable, NULL, false);
 }
 
 /* ---- the medium ---- */
@@ -138,7 +144,8 @@ static void garble(struct disk *d, struct inode *inode, uint64_t offset, uint64_
 	image_write(&inode->durable, offset, noise, len);
 }
 
-static void decide_part(struct disk *d, struct inode *inode, const struct disk_write *w, uint64_t at, uint64_t len)
+static void decide_part(
+	struct disk *d, struct inode *inode, const struct disk_write *w, uint64_t at, uint64_t len)
 {
 	double dice = rng_unit(&d->rng);
 	if (dice < d->traits.garbled)
@@ -235,38 +242,46 @@ void disk_power_cut(struct disk *d)
 	LIST_EACH (&d->inodes, node) decide_inode(d, CONTAINER_OF(node, struct inode, link));
 	decide_names(d);
 	see_medium(d);
+	d->forgot = false;
 	world_note(d->world, "disk-on", disk_used(d), 0);
 }
 
-bool disk_rot(struct disk *d, const char *prefix, struct str *ret_path, uint64_t *ret_offset)
+static void rot_sector(struct disk *d, struct inode *inode, uint64_t offset)
+{
+	char sector[SECTOR];
+	image_read(&inode->durable, offset, sector, SECTOR);
+	for (int i = (int)sim_between(&d->rng, 1, 8); i > 0; i--)
+		sector[rng_below(&d->rng, SECTOR)] ^= (char)(1 << rng_below(&d->rng, 8));
+	image_write(&inode->durable, offset, sector, SECTOR);
+	image_write(&inode->now, offset, sector, SECTOR);
+	d->rotten++;
+	world_note(d->world, "disk-rot", inode->number, offset);
+}
+
+static uint64_t sectors_of(const struct disk_name *name, const char *prefix)
+{
+	bool is_file =
+		name->now && !name->now->directory && !strncmp(name->path, prefix, strlen(prefix));
+	return is_file ? name->now->durable.size / SECTOR : 0;
+}
+
+bool disk_rot(struct disk *d, const char *prefix,
+	void (*rots)(void *context, const char *path, uint64_t offset), void *context)
 {
 	uint64_t sectors = 0;
-	LIST_EACH (&d->names, node) {
-		struct disk_name *name = CONTAINER_OF(node, struct disk_name, link);
-		if (name->now && !name->now->directory && !strncmp(name->path, prefix, strlen(prefix)))
-			sectors += name->now->durable.size / SECTOR;
-	}
+	LIST_EACH (&d->names, node)
+		sectors += sectors_of(CONTAINER_OF(node, struct disk_name, link), prefix);
 	if (sectors == 0) return false;
 	uint64_t victim = rng_below(&d->rng, sectors);
 	LIST_EACH (&d->names, node) {
 		struct disk_name *name = CONTAINER_OF(node, struct disk_name, link);
-		if (!name->now || name->now->directory || strncmp(name->path, prefix, strlen(prefix)) != 0) continue;
-		uint64_t here = name->now->durable.size / SECTOR;
-		if (victim >= here) {
-			victim -= here;
-			continue;
+		uint64_t here = sectors_of(name, prefix);
+		if (victim < here) {
+			rots(context, name->path, victim * SECTOR);
+			rot_sector(d, name->now, victim * SECTOR);
+			return true;
 		}
-		char sector[SECTOR];
-		image_read(&name->now->durable, victim * SECTOR, sector, SECTOR);
-		for (int i = (int)sim_between(&d->rng, 1, 8); i > 0; i--)
-			sector[rng_below(&d->rng, SECTOR)] ^= (char)(1 << rng_below(&d->rng, 8));
-		image_write(&name->now->durable, victim * SECTOR, sector, SECTOR);
-		image_write(&name->now->now, victim * SECTOR, sector, SECTOR);
-		*ret_path = str_from_c(name->path);
-		*ret_offset = victim * SECTOR;
-		d->rotten++;
-		world_note(d->world, "disk-rot", name->now->number, *ret_offset);
-		return true;
+		victim -= here;
 	}
 	UNREACHABLE();
 }
@@ -276,7 +291,8 @@ uint64_t disk_used(const struct disk *d)
 	uint64_t used = 0;
 	LIST_EACH (&d->inodes, node) {
 		const struct inode *inode = CONTAINER_OF(node, struct inode, link);
-		if (inode->links > 0 || inode->open > 0) used += (inode->now.size + PAGE - 1) / PAGE * PAGE;
+		if (inode->links > 0 || inode->open > 0)
+			used += (inode->now.size + PAGE - 1) / PAGE * PAGE;
 	}
 	return used;
 }

@@ -13,16 +13,16 @@ enum { SECTOR = 512, PAGE = 4096 };
 
 /* What this device does; chances are per call, 0..1.  */
 struct disk_traits {
-	double applied, garbled;  /* of the unsynced sectors at a power cut; the rest are dropped */
-	double torn;              /* of the writes are decided sector by sector, the others as one */
-	bool names_in_order;      /* a journal: of the names the first n changes have happened */
-	int64_t call_us;          /* at most so long for a read, write or change of a name */
-	int64_t sync_us;          /* about so long for a sync */
-	double slow;              /* of the calls take a hundred times as long */
+	double applied, garbled; /* of the unsynced sectors at a power cut; the rest are dropped */
+	double torn;             /* of the writes are decided sector by sector, the others as one */
+	bool names_in_order;     /* a journal: of the names the first n changes have happened */
+	int64_t call_us;         /* at most so long for a read, write or change of a name */
+	int64_t sync_us;         /* about so long for a sync */
+	double slow;             /* of the calls take a hundred times as long */
 	double read_error, write_error, sync_error, name_error; /* EIO */
-	bool forgets;             /* a failed sync lets go of the data: later ones succeed without it */
-	bool evicts;              /* and reads no longer see it */
-	uint64_t capacity;        /* octets; past it ENOSPC */
+	bool forgets;      /* a failed sync lets go of the data: later ones succeed without it */
+	bool evicts;       /* and reads no longer see it */
+	uint64_t capacity; /* octets; past it ENOSPC */
 };
 
 /* Part of one write, or a change of size, that no sync has covered.  */
@@ -30,13 +30,13 @@ struct disk_write {
 	struct list link;
 	uint64_t offset;
 	uint64_t len;
-	uint64_t size;            /* of the file afterwards */
-	bool cuts;                /* a truncation */
-	char *data;               /* NULL: zeros */
+	uint64_t size; /* of the file afterwards */
+	bool cuts;     /* a truncation */
+	char *data;    /* NULL: zeros */
 };
 
 struct image {
-	char **pages;             /* NULL: zeros */
+	char **pages; /* NULL: zeros */
 	uint64_t page_count;
 	uint64_t size;
 };
@@ -46,7 +46,7 @@ struct inode {
 	uint64_t number;
 	struct image now, durable;
 	struct list writes;
-	uint32_t links;           /* names in `now` */
+	uint32_t links; /* names in `now` */
 	uint32_t open;
 	bool directory;
 	bool locked;
@@ -76,12 +76,13 @@ struct disk_handle {
 struct disk {
 	struct world *world;
 	struct disk_traits traits;
-	struct rng rng;           /* of faults */
+	struct rng rng; /* of faults */
 	struct list inodes, names, changes;
 	struct disk_handle *handles;
 	int handle_count;
 	uint64_t next_number;
 	uint64_t syncs, failures, rotten;
+	bool forgot; /* data, in a failed sync, since the power was last cut */
 };
 
 void disk_init(struct disk *d, struct world *world, uint64_t seed);
@@ -93,15 +94,17 @@ void disk_heal(struct disk *d);
 void disk_close_all(struct disk *d);
 /* The power is back: what is on the medium now.  No file may be open.  */
 void disk_power_cut(struct disk *d);
-/* Change some bits of one sector on the medium of a file whose path begins with prefix.  Tells which octets it was:
- * path, offset; false: there is none.  */
-bool disk_rot(struct disk *d, const char *prefix, struct str *ret_path, uint64_t *ret_offset);
+/* Change some bits of one sector on the medium, of a file whose path begins with prefix; rots is told before.  False: there
+ * is none.  */
+bool disk_rot(struct disk *d, const char *prefix,
+	void (*rots)(void *context, const char *path, uint64_t offset), void *context);
 uint64_t disk_used(const struct disk *d);
 /* The content of a file, to be freed; NULL: it is not there.  */
 char *disk_content(const struct disk *d, const char *path, uint64_t *ret_len);
 
 /* sim_image.c: contents */
-void image_write(struct image *m, uint64_t offset, const char *data, uint64_t len); /* data NULL: zeros */
+void image_write(
+	struct image *m, uint64_t offset, const char *data, uint64_t len); /* data NULL: zeros */
 void image_read(const struct image *m, uint64_t offset, char *to, uint64_t len);
 void image_resize(struct image *m, uint64_t size);
 void image_copy(struct image *to, const struct image *from);

@@ -30,8 +30,10 @@ void dns_init(struct dns *dns, struct world *world, uint64_t seed)
 
 void dns_release(struct dns *dns)
 {
-	for (struct list *node; (node = list_pop(&dns->domains));) free(CONTAINER_OF(node, struct dns_domain, link));
-	for (struct list *node; (node = list_pop(&dns->hosts));) free(CONTAINER_OF(node, struct dns_host, link));
+	for (struct list *node; (node = list_pop(&dns->domains));)
+		free(CONTAINER_OF(node, struct dns_domain, link));
+	for (struct list *node; (node = list_pop(&dns->hosts));)
+		free(CONTAINER_OF(node, struct dns_host, link));
 }
 
 void dns_heal(struct dns *dns) { dns->servfail = dns->timeout = dns->bogus = dns->partial = 0; }
@@ -111,11 +113,13 @@ static void add_mx(struct answer *a, uint16_t preference, const char *host)
 static bool is_host(const struct dns *dns, struct str name)
 {
 	LIST_EACH (&dns->hosts, node)
-		if (str_ieq(str_from_c(CONTAINER_OF(node, struct dns_host, link)->name), name)) return true;
+		if (str_ieq(str_from_c(CONTAINER_OF(node, struct dns_host, link)->name), name))
+			return true;
 	return false;
 }
 
-static void answer_address(const struct dns *dns, struct str name, enum dns_type type, struct answer *a)
+static void answer_address(
+	const struct dns *dns, struct str name, enum dns_type type, struct answer *a)
 {
 	LIST_EACH (&dns->hosts, node) {
 		const struct dns_host *host = CONTAINER_OF(node, struct dns_host, link);
@@ -125,10 +129,12 @@ static void answer_address(const struct dns *dns, struct str name, enum dns_type
 	}
 }
 
-static void answer_question(const struct dns *dns, struct str name, enum dns_type type, struct answer *a)
+static void answer_question(
+	const struct dns *dns, struct str name, enum dns_type type, struct answer *a)
 {
 	const struct dns_domain *domain = dns_find_domain(dns, name);
-	a->answer = (struct dns_answer){.result = DNS_NO_DATA, .ttl = 300, .data = a->data, .why = STR("simulated")};
+	a->answer = (struct dns_answer){
+		.result = DNS_NO_DATA, .ttl = 300, .data = a->data, .why = STR("simulated")};
 	if (domain ? domain->gone : !is_host(dns, name)) {
 		a->answer.result = DNS_NO_NAME;
 		return;
@@ -136,7 +142,8 @@ static void answer_question(const struct dns *dns, struct str name, enum dns_typ
 	if (type == DNS_A || type == DNS_AAAA) answer_address(dns, name, type, a);
 	if (type != DNS_MX || !domain) return;
 	if (domain->null_mx) add_mx(a, 0, "");
-	for (uint32_t i = 0; i < domain->mx_count; i++) add_mx(a, domain->mx[i].preference, domain->mx[i].host);
+	for (uint32_t i = 0; i < domain->mx_count; i++)
+		add_mx(a, domain->mx[i].preference, domain->mx[i].host);
 }
 
 static void answer_now(struct timer *timer)
@@ -146,9 +153,14 @@ static void answer_now(struct timer *timer)
 	struct resolver *r = query->resolver;
 	struct answer a;
 	answer_question(r->dns, str_from_c(q->name), q->type, &a);
-	if (q->fate == FAIL) a.answer = (struct dns_answer){.result = DNS_TEMPORARY, .why = STR("SERVFAIL")};
-	if (q->fate == TIME_OUT) a.answer = (struct dns_answer){.result = DNS_TEMPORARY, .why = STR("no DNS server answered in time")};
-	if (q->fate == FORGED) a.answer = (struct dns_answer){.result = DNS_BOGUS, .why = STR("signature crypto failed")};
+	if (q->fate == FAIL)
+		a.answer = (struct dns_answer){.result = DNS_TEMPORARY, .why = STR("SERVFAIL")};
+	if (q->fate == TIME_OUT)
+		a.answer = (struct dns_answer){
+			.result = DNS_TEMPORARY, .why = STR("no DNS server answered in time")};
+	if (q->fate == FORGED)
+		a.answer = (struct dns_answer){
+			.result = DNS_BOGUS, .why = STR("signature crypto failed")};
 	world_note(r->dns->world, "dns", a.answer.result, a.answer.count);
 	list_remove(&query->link);
 	query->private = NULL;
@@ -158,7 +170,8 @@ static void answer_now(struct timer *timer)
 
 /* ---- as route/resolver.h says ---- */
 
-struct resolver *resolver_new(struct io *io, const struct resolver_options *options, const char **ret_why)
+struct resolver *resolver_new(
+	struct io *io, const struct resolver_options *options, const char **ret_why)
 {
 	(void)options;
 	struct resolver *r = calloc(1, sizeof *r);
@@ -174,11 +187,13 @@ struct resolver *resolver_new(struct io *io, const struct resolver_options *opti
 void resolver_free(struct resolver *r)
 {
 	if (!r) return;
-	while (!list_empty(&r->questions)) resolver_cancel(CONTAINER_OF(r->questions.next, struct resolver_query, link));
+	while (!list_empty(&r->questions))
+		resolver_cancel(CONTAINER_OF(r->questions.next, struct resolver_query, link));
 	free(r);
 }
 
-int resolver_ask(struct resolver *r, struct resolver_query *query, struct str name, enum dns_type type)
+int resolver_ask(
+	struct resolver *r, struct resolver_query *query, struct str name, enum dns_type type)
 {
 	struct dns *dns = r->dns;
 	struct question *q = calloc(1, sizeof *q);
@@ -193,15 +208,19 @@ int resolver_ask(struct resolver *r, struct resolver_query *query, struct str na
 	q->type = type;
 	q->timer.fire = answer_now;
 	bool address = type == DNS_A || type == DNS_AAAA;
-	if (sim_chance(&dns->rng, dns->servfail + (address ? dns->partial : 0))) q->fate = FAIL;
-	else if (sim_chance(&dns->rng, dns->timeout)) q->fate = TIME_OUT;
-	else if (sim_chance(&dns->rng, dns->bogus)) q->fate = FORGED;
+	if (sim_chance(&dns->rng, dns->servfail + (address ? dns->partial : 0)))
+		q->fate = FAIL;
+	else if (sim_chance(&dns->rng, dns->timeout))
+		q->fate = TIME_OUT;
+	else if (sim_chance(&dns->rng, dns->bogus))
+		q->fate = FORGED;
 	dns->questions++;
 	if (q->fate != ASK) dns->failures++;
 	query->resolver = r;
 	query->private = q;
 	list_push_back(&r->questions, &query->link);
-	msec wait = q->fate == TIME_OUT ? TIMEOUT_MS : sim_skewed(&dns->rng, 0, dns->delay_us / 1000);
+	msec wait =
+		q->fate == TIME_OUT ? TIMEOUT_MS : sim_skewed(&dns->rng, 0, dns->delay_us / 1000);
 	io_timer_set(r->io, &q->timer, io_now(r->io) + wait + 1);
 	return 0;
 }

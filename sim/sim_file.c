@@ -116,7 +116,8 @@ int io_file_open(struct io *io, const char *path, unsigned how, struct io_file *
 	if (how & IO_OPEN_TRUNCATE && inode->now.size > 0) cut_to(io, inode, 0);
 	if (end(io) != 0) return -EIO;
 	ret->fd = new_handle(io->disk);
-	io->disk->handles[ret->fd] = (struct disk_handle){.inode = inode, .writes = how & IO_OPEN_WRITE};
+	io->disk->handles[ret->fd] =
+		(struct disk_handle){.inode = inode, .writes = how & IO_OPEN_WRITE};
 	inode->open++;
 	return 0;
 }
@@ -174,11 +175,13 @@ static void write_part(struct inode *inode, const char *data, uint64_t len, uint
 }
 
 /* How much of it the disk has room for.  */
-static uint64_t room_for(const struct disk *d, const struct inode *inode, uint64_t offset, uint64_t len)
+static uint64_t room_for(
+	const struct disk *d, const struct inode *inode, uint64_t offset, uint64_t len)
 {
 	if (offset + len <= inode->now.size) return len;
 	uint64_t used = disk_used(d);
-	uint64_t room = inode->now.size + (d->traits.capacity > used ? d->traits.capacity - used : 0);
+	uint64_t room =
+		inode->now.size + (d->traits.capacity > used ? d->traits.capacity - used : 0);
 	if (offset + len <= room) return len;
 	return room > offset ? room - offset : 0;
 }
@@ -190,13 +193,15 @@ static uint64_t sum(const struct iovec *iov, int count)
 	return len;
 }
 
-int io_file_write(struct io *io, const struct io_file *f, struct iovec *iov, int count, uint64_t offset)
+int io_file_write(
+	struct io *io, const struct io_file *f, struct iovec *iov, int count, uint64_t offset)
 {
 	struct disk *d = io->disk;
 	struct inode *inode = inode_of(io, f);
 	ASSERT(d->handles[f->fd].writes);
 	uint64_t len = sum(iov, count);
-	int error = begin(io, "write", inode->number, offset, d->traits.call_us, d->traits.write_error);
+	int error =
+		begin(io, "write", inode->number, offset, d->traits.call_us, d->traits.write_error);
 	if (io->dead) return -EIO;
 	uint64_t take = room_for(d, inode, offset, len);
 	if (!error && take < len) error = -ENOSPC;
@@ -221,7 +226,8 @@ static void fail_sync(struct disk *d, struct inode *inode)
 		struct disk_write *w = CONTAINER_OF(node, struct disk_write, link);
 		if (w->cuts || sim_chance(&d->rng, 0.5)) {
 			disk_apply_write(inode, w);
-			if (!w->cuts && w->size > inode->durable.size) image_resize(&inode->durable, w->size);
+			if (!w->cuts && w->size > inode->durable.size)
+				image_resize(&inode->durable, w->size);
 		} else if (!d->traits.forgets) {
 			continue;
 		} else if (w->size > inode->durable.size) {
@@ -229,6 +235,7 @@ static void fail_sync(struct disk *d, struct inode *inode)
 		}
 		disk_drop_write(w);
 	}
+	if (d->traits.forgets) d->forgot = true;
 	if (d->traits.forgets && d->traits.evicts) image_copy(&inode->now, &inode->durable);
 }
 
@@ -260,7 +267,8 @@ int io_file_truncate(struct io *io, const struct io_file *f, uint64_t size)
 {
 	struct disk *d = io->disk;
 	struct inode *inode = inode_of(io, f);
-	int error = begin(io, "truncate", inode->number, size, d->traits.call_us, d->traits.write_error);
+	int error = begin(
+		io, "truncate", inode->number, size, d->traits.call_us, d->traits.write_error);
 	if (error) return error;
 	cut_to(io, inode, size);
 	return end(io);
@@ -383,13 +391,16 @@ int io_dir_sync(struct io *io, const char *path)
 {
 	struct disk *d = io->disk;
 	const struct disk_traits *t = &d->traits;
-	int error = begin(io, "dir-sync", str_hash(str_from_c(path), 0), 0, t->sync_us, t->sync_error);
+	int error =
+		begin(io, "dir-sync", str_hash(str_from_c(path), 0), 0, t->sync_us, t->sync_error);
 	if (error) return error;
 	const struct disk_name *name = disk_find(d, path);
 	if (!name || !name->now) return -ENOENT;
 	LIST_EACH_SAFE (&d->changes, node) {
 		struct disk_change *change = CONTAINER_OF(node, struct disk_change, link);
-		if (!disk_is_in(change->to->path, path) && !(change->from && disk_is_in(change->from->path, path))) continue;
+		if (!disk_is_in(change->to->path, path) &&
+			!(change->from && disk_is_in(change->from->path, path)))
+			continue;
 		disk_apply_change(change);
 		list_remove(node);
 		free(change);
@@ -399,7 +410,8 @@ int io_dir_sync(struct io *io, const char *path)
 }
 
 /* In no order: from a place of chance on, round to it.  visit may change the directory.  */
-int io_dir_each(struct io *io, const char *path, bool (*visit)(void *context, const char *name), void *context)
+int io_dir_each(struct io *io, const char *path, bool (*visit)(void *context, const char *name),
+	void *context)
 {
 	struct disk *d = io->disk;
 	int error = begin_name(io, "list", path);

@@ -17,7 +17,8 @@ static void need_pages(struct image *m, uint64_t count)
 	m->page_count = room;
 }
 
-static void write_in_page(struct image *m, uint64_t page, uint64_t at, const char *data, uint64_t len)
+static void write_in_page(
+	struct image *m, uint64_t page, uint64_t at, const char *data, uint64_t len)
 {
 	char **place = &m->pages[page];
 	if (!data && len == PAGE) {
@@ -69,7 +70,8 @@ void image_resize(struct image *m, uint64_t size)
 	uint64_t before = m->size;
 	if (size < before) {
 		uint64_t first = size / PAGE;
-		if (size % PAGE && first < m->page_count) write_in_page(m, first++, size % PAGE, NULL, PAGE - size % PAGE);
+		if (size % PAGE && first < m->page_count)
+			write_in_page(m, first++, size % PAGE, NULL, PAGE - size % PAGE);
 		for (uint64_t i = first; i < m->page_count; i++) {
 			free(m->pages[i]);
 			m->pages[i] = NULL;

@@ -3,16 +3,17 @@
 #include <errno.h>
 
 enum {
-	WAKE_UP_US = 40,        /* at most so long from an event to the wake-up that tells it */
+	WAKE_UP_US = 40, /* at most so long from an event to the wake-up that tells it */
 	TASKS_PER_WAKE_UP = 64,
-	QUIET_TASKS = 2,        /* as on Linux: a wake-up with more has no time for work */
+	QUIET_TASKS = 2, /* as on Linux: a wake-up with more has no time for work */
 };
 
 /* ---- a machine ---- */
 
 static void take_turn(struct sim_event *event);
 
-void machine_init(struct io *io, struct world *world, struct net *net, const char *name, uint64_t seed)
+void machine_init(
+	struct io *io, struct world *world, struct net *net, const char *name, uint64_t seed)
 {
 	*io = (struct io){.world = world, .net = net, .name = name, .turn.fire = take_turn};
 	rng_init(&io->entropy, seed);
@@ -160,7 +161,10 @@ void io_run(struct io *io)
 
 void io_stop(struct io *io) { io->stopping = true; }
 
-void io_before_sleep(struct io *io, struct io_hook *hook) { list_push_back(&io->hooks, &hook->link); }
+void io_before_sleep(struct io *io, struct io_hook *hook)
+{
+	list_push_back(&io->hooks, &hook->link);
+}
 
 /* ---- time and entropy ---- */
 
@@ -235,6 +239,12 @@ void io_notify(struct str state) { (void)state; }
 void io_stderr(struct str octets) { fwrite(octets.ptr, 1, octets.len, stderr); }
 
 void io_trim_memory(void) {}
+
+uint32_t io_interfaces(struct net_address *ret, uint32_t max)
+{
+	(void)ret, (void)max;
+	return 0; /* the servers here listen on addresses of their own */
+}
 
 size_t io_raise_descriptors(void) { return 1 << 16; }
 

@@ -13,24 +13,24 @@ struct dns;
 struct io {
 	struct world *world;
 	struct net *net;
-	struct disk *disk;      /* NULL: it has none */
-	struct dns *dns;        /* whom its resolver asks */
+	struct disk *disk; /* NULL: it has none */
+	struct dns *dns;   /* whom its resolver asks */
 	const char *name;
 	struct net_address address; /* where its connections come from */
-	msec wall;              /* wall clock - world's clock */
+	msec wall;                  /* wall clock - world's clock */
 	struct rng entropy;
 
-	bool running;           /* its loop serves */
+	bool running; /* its loop serves */
 	bool stopping;
-	bool dead;              /* the power is cut: files fail, nothing is sent or told any more */
-	int64_t calls_left;     /* file calls until the power is cut; 0: never */
-	uint32_t segment_size;  /* of the spool on it; 0: as the server wants */
+	bool dead;             /* the power is cut: files fail, nothing is sent or told any more */
+	int64_t calls_left;    /* file calls until the power is cut; 0: never */
+	uint32_t segment_size; /* of the spool on it; 0: as the server wants */
 	msec now;
-	struct sim_event turn;  /* the next wake-up */
+	struct sim_event turn; /* the next wake-up */
 	struct timers timers;
 	struct list hooks;
 	struct list posts;
-	struct list ready;      /* struct machine_task: what the next wake-up has to tell */
+	struct list ready; /* struct machine_task: what the next wake-up has to tell */
 	struct list workers;
 	struct io_workers *parked;
 };
@@ -41,7 +41,8 @@ struct machine_task {
 	void (*run)(struct machine_task *task);
 };
 
-void machine_init(struct io *io, struct world *world, struct net *net, const char *name, uint64_t seed);
+void machine_init(
+	struct io *io, struct world *world, struct net *net, const char *name, uint64_t seed);
 /* Memory goes; nothing of it may be in use.  */
 void machine_release(struct io *io);
 /* Have the loop wake up within a little while.  */

@@ -7,12 +7,12 @@
 
 /* What befalls streams; chances are per arrival unless said otherwise.  */
 struct net_traits {
-	int64_t delay_us;          /* at most so long under way, mostly less */
-	double slow;               /* a hundred times as long */
-	double split;              /* only a part of what is under way arrives */
-	double reset;              /* the stream is reset instead */
-	double cut;                /* nothing arrives any more, on neither way; nobody is told */
-	uint32_t window;           /* octets under way or unread before a sender has to wait */
+	int64_t delay_us; /* at most so long under way, mostly less */
+	double slow;      /* a hundred times as long */
+	double split;     /* only a part of what is under way arrives */
+	double reset;     /* the stream is reset instead */
+	double cut;       /* nothing arrives any more, on neither way; nobody is told */
+	uint32_t window;  /* octets under way or unread before a sender has to wait */
 };
 
 enum host_fate { HOST_THERE, HOST_REFUSES, HOST_UNREACHABLE, HOST_SILENT };
@@ -24,13 +24,14 @@ struct net {
 	struct world *world;
 	struct net_traits traits;
 	struct rng rng;
-	struct list listeners;     /* struct bound */
-	struct net_conn **conns;   /* by number; NULL: over */
+	struct list listeners;   /* struct bound */
+	struct net_conn **conns; /* by number; NULL: over */
 	int conn_count, conn_room;
-	uint64_t *taken;           /* octets that each side has taken, by 2 * connection + side */
+	uint64_t *taken; /* octets that each side has taken, by 2 * connection + side */
 	uint16_t next_port;
 	/* What a connection from -> to meets now.  */
-	enum host_fate (*fate)(void *context, const struct net_address *from, const struct net_address *to);
+	enum host_fate (*fate)(
+		void *context, const struct net_address *from, const struct net_address *to);
 	void *context;
 	uint64_t connects, resets, octets;
 };

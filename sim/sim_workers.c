@@ -7,19 +7,19 @@
 
 enum {
 	STACK = 256 << 10,
-	BEGIN_US = 200,  /* at most so long until a thread takes up its work */
+	BEGIN_US = 200, /* at most so long until a thread takes up its work */
 };
 
 struct io_workers {
-	struct list link;      /* of the machine */
+	struct list link; /* of the machine */
 	struct io *io;
 	unsigned threads;
 	unsigned busy;
-	struct list queue;     /* io_work */
+	struct list queue; /* io_work */
 	struct list finished;
-	struct list fibers;    /* at work */
+	struct list fibers; /* at work */
 	struct io_work *parked;
-	bool draining;         /* time does not pass any more */
+	bool draining; /* time does not pass any more */
 };
 
 struct fiber {
@@ -53,7 +53,8 @@ static void fiber_prepare(struct fiber *f)
 	f->context.uc_stack.ss_sp = f->stack;
 	f->context.uc_stack.ss_size = STACK;
 	uintptr_t self = (uintptr_t)f;
-	makecontext(&f->context, (void (*)(void))fiber_main, 2, (unsigned)self, (unsigned)(self >> 32));
+	makecontext(
+		&f->context, (void (*)(void))fiber_main, 2, (unsigned)self, (unsigned)(self >> 32));
 }
 
 static struct fiber *fiber_make(struct world *w)
@@ -130,7 +131,8 @@ static void begin_next(struct io_workers *w)
 		f->resume = (struct sim_event){.fire = resume};
 		list_push_back(&w->fibers, &f->link);
 		w->busy++;
-		world_plan(world, &f->resume, world->now_us + sim_between(&world->rng, 0, BEGIN_US));
+		world_plan(
+			world, &f->resume, world->now_us + sim_between(&world->rng, 0, BEGIN_US));
 	}
 }
 
@@ -178,7 +180,8 @@ void io_work_short(struct io_workers *w, struct io_work *work)
 {
 	struct io *io = w->io;
 	if (w->parked) hand_over(w, unpark(w));
-	if (!io->running || io->parked || w->draining || !idle(w) || sim_chance(&io->world->rng, 0.2)) {
+	if (!io->running || io->parked || w->draining || !idle(w) ||
+		sim_chance(&io->world->rng, 0.2)) {
 		hand_over(w, work);
 		return;
 	}

@@ -1,6 +1,11 @@
 #include "sim/spool_model.h"
 
+#include "sim/sim_disk.h"
+#include "spool/record.h"
+
 #include <errno.h>
+
+#define NEVER_CERTAIN UINT64_MAX
 
 /* ---- messages from their numbers ---- */
 
@@ -31,8 +36,11 @@ static struct str text(struct arena *arena, const char *format, unsigned long lo
 
 void model_envelope(uint64_t number, uint32_t recipients, struct arena *arena, struct envelope *ret)
 {
-	*ret = (struct envelope){.reverse_path = text(arena, "sender%llu@d%u.example", number, (unsigned)(number % 7)),
-		.helo = STR("client.example"), .flags = number % 2 ? ENVELOPE_8BIT : 0, .recipient_count = recipients};
+	*ret = (struct envelope){.reverse_path = text(arena, "sender%llu@d%u.example", number,
+					 (unsigned)(number % 7)),
+		.helo = STR("client.example"),
+		.flags = number % 2 ? ENVELOPE_8BIT : 0,
+		.recipient_count = recipients};
 	ret->client = (struct net_address){.family = NET_IPV4, .port = 4, .octets = {192, 0, 2, 1}};
 	ret->recipients = arena_alloc(arena, recipients * sizeof *ret->recipients);
 	ASSERT(ret->recipients);
@@ -50,7 +58,8 @@ void model_init(struct spool_model *m, struct world *world)
 
 static void forget(struct model_message *message)
 {
-	for (uint32_t i = 0; message->recipients && i < message->recipient_count; i++) free(message->recipients[i].states);
+	for (uint32_t i = 0; message->recipients && i < message->recipient_count; i++)
+		free(message->recipients[i].states);
 	list_remove(&message->link);
 	free(message->recipients);
 	free(message);
@@ -58,7 +67,8 @@ static void forget(struct model_message *message)
 
 void model_release(struct spool_model *m)
 {
-	while (!list_empty(&m->messages)) forget(CONTAINER_OF(m->messages.next, struct model_message, link));
+	while (!list_empty(&m->messages))
+		forget(CONTAINER_OF(m->messages.next, struct model_message, link));
 }
 
 struct model_message *model_message(struct spool_model *m, uint64_t number, uint64_t size)
@@ -77,7 +87,8 @@ struct model_message *model_find(struct spool_model *m, uint64_t id)
 		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
 		if (message->id != id) continue;
 		found = message;
-		if (message->fate == MODEL_KEPT || message->fate == MODEL_DOUBT) break; /* others may have had it before */
+		if (message->fate == MODEL_KEPT || message->fate == MODEL_DOUBT)
+			break; /* others may have had it before */
 	}
 	return found;
 }
@@ -91,13 +102,16 @@ static void add_state(struct model_recipient *r, struct model_state s)
 	r->states[r->count++] = s;
 }
 
-void model_record(struct spool_model *m, struct model_message *message, uint32_t recipient, struct model_state s)
+void model_record(struct spool_model *m, struct model_message *message, uint32_t recipient,
+	struct model_state s)
 {
 	s.seq = ++m->seq;
+	world_note(m->world, "recorded", message->number * 100 + recipient, s.state);
 	add_state(&message->recipients[recipient], s);
 }
 
-void model_decided(struct spool_model *m, struct model_message *message, enum model_fate fate, msec now)
+void model_decided(
+	struct spool_model *m, struct model_message *message, enum model_fate fate, msec now)
 {
 	ASSERT(message->fate == MODEL_WRITING);
 	message->fate = fate;
@@ -105,8 +119,11 @@ void model_decided(struct spool_model *m, struct model_message *message, enum mo
 	if (fate == MODEL_KEPT) m->acknowledged++;
 	message->recipients = calloc(message->recipient_count, sizeof *message->recipients);
 	ASSERT(message->recipients);
-	struct model_state first = {.at = now, .due = (uint32_t)(spool_created(message->id) / 1000), .state = RECIPIENT_DUE};
-	for (uint32_t i = 0; i < message->recipient_count; i++) add_state(&message->recipients[i], first);
+	struct model_state first = {.at = now,
+		.due = (uint32_t)(spool_created(message->id) / 1000),
+		.state = RECIPIENT_DUE};
+	for (uint32_t i = 0; i < message->recipient_count; i++)
+		add_state(&message->recipients[i], first);
 }
 
 /* Drop what is certainly superseded.  */
@@ -114,7 +131,9 @@ static void prune(struct spool_model *m, struct model_recipient *r, msec now)
 {
 	uint32_t from = 0;
 	for (uint32_t i = 1; i < r->count; i++)
-		if (r->states[i].seq <= m->certain || (m->bound && r->states[i].at < now - m->bound)) from = i;
+		if (r->states[i].seq <= m->certain ||
+			(m->bound && r->states[i].at < now - m->bound))
+			from = i;
 	memmove(r->states, r->states + from, (r->count - from) * sizeof *r->states);
 	r->count -= from;
 }
@@ -122,6 +141,11 @@ static void prune(struct spool_model *m, struct model_recipient *r, msec now)
 void model_certain(struct spool_model *m, uint64_t seq)
 {
 	if (seq > m->certain) m->certain = seq;
+	world_note(m->world, "certain", seq, m->seq);
+}
+
+void model_voided(struct spool_model *m)
+{
 	LIST_EACH (&m->messages, node) {
 		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
 		if (message->fate == MODEL_LATELY) message->fate = MODEL_REFUSED;
@@ -143,41 +167,65 @@ static bool same(const struct model_state *a, const struct spool_recipient *r)
 	return a->attempts == r->attempts && a->due == r->due;
 }
 
-static void check_recipient(struct spool_model *m, struct model_message *message, uint32_t i, const struct spool_recipient *r)
+/* What is left of a damaged message is what counts from now on.  */
+static void take_over(struct model_recipient *mine, const struct spool_recipient *r)
+{
+	mine->count = 0;
+	add_state(mine,
+		(struct model_state){.due = r->due, .attempts = r->attempts, .state = r->state});
+}
+
+static void check_recipient(struct spool_model *m, struct model_message *message, uint32_t i,
+	const struct spool_recipient *r)
 {
 	struct model_recipient *mine = &message->recipients[i];
 	for (uint32_t k = mine->count; k-- > 0;) {
 		if (!same(&mine->states[k], r)) continue;
 		struct model_state found = mine->states[k];
-		mine->count = 0;
+		if (m->shaky)
+			found.seq = NEVER_CERTAIN;
+		else
+			mine->count = 0;
 		add_state(mine, found);
 		return;
 	}
+	if (message->excused) return take_over(mine, r);
 	const struct model_state *last = model_now(mine);
 	sim_violation(m->world,
 		"message %llu recipient %u came back %s, attempts %u, due %u: it was %s, attempts %u, due %u (%u states in doubt)",
-		(unsigned long long)message->number, i, name_of(r->state), r->attempts, r->due, name_of(last->state),
-		last->attempts, last->due, mine->count);
+		(unsigned long long)message->number, i, name_of(r->state), r->attempts, r->due,
+		name_of(last->state), last->attempts, last->due, mine->count);
 }
 
 static void check_found(struct spool_model *m, struct spool *s, slot at)
 {
 	const struct spool_message *found = spool_message(spool_index(s), at);
 	struct model_message *message = model_find(m, found->id);
-	if (!message) sim_violation(m->world, "recovery found a message with an id that was never given: %llx", (unsigned long long)found->id);
-	if (message->fate == MODEL_REFUSED || message->fate == MODEL_WRITING || message->fate == MODEL_LOST)
-		sim_violation(m->world, "message %llu was refused or given up, and came back", (unsigned long long)message->number);
-	if (message->fate == MODEL_GONE)
-		sim_violation(m->world, "message %llu had ended, on disk, and came back", (unsigned long long)message->number);
+	if (!message)
+		sim_violation(m->world,
+			"recovery found a message with an id that was never given: %llx",
+			(unsigned long long)found->id);
+	if (message->fate == MODEL_REFUSED || message->fate == MODEL_WRITING ||
+		(message->fate == MODEL_LOST && !message->excused))
+		sim_violation(m->world, "message %llu was refused or given up, and came back",
+			(unsigned long long)message->number);
+	if (message->fate == MODEL_GONE && !message->excused)
+		sim_violation(m->world, "message %llu had ended, on disk, and came back",
+			(unsigned long long)message->number);
+	if (m->shaky) message->excused = true;
 	message->fate = MODEL_KEPT;
 	uint32_t i = 0;
 	for (slot r = found->recipients; r; i++) {
 		const struct spool_recipient *recipient = spool_recipient(spool_index(s), r);
-		if (i >= message->recipient_count) sim_violation(m->world, "message %llu has too many recipients", (unsigned long long)message->number);
+		if (i >= message->recipient_count)
+			sim_violation(m->world, "message %llu has too many recipients",
+				(unsigned long long)message->number);
 		check_recipient(m, message, i, recipient);
 		r = recipient->sibling;
 	}
-	if (i != message->recipient_count) sim_violation(m->world, "message %llu has lost recipients", (unsigned long long)message->number);
+	if (i != message->recipient_count)
+		sim_violation(m->world, "message %llu has lost recipients",
+			(unsigned long long)message->number);
 	model_read(m, s, message);
 }
 
@@ -193,18 +241,23 @@ static bool may_be_gone(const struct model_message *message)
 
 static void check_missing(struct spool_model *m, struct spool *s, struct model_message *message)
 {
-	if (message->fate == MODEL_REFUSED || message->fate == MODEL_GONE || message->fate == MODEL_LOST) return;
+	if (message->fate == MODEL_REFUSED || message->fate == MODEL_GONE ||
+		message->fate == MODEL_LOST)
+		return;
 	if (message->fate != MODEL_WRITING && spool_find(spool_index(s), message->id)) return;
+	if (m->shaky && may_be_gone(message)) return; /* and may come back */
+	if (message->excused && message->fate == MODEL_KEPT && !may_be_gone(message)) m->lost++;
 	if (message->fate == MODEL_WRITING || may_be_gone(message) || message->excused) {
 		message->fate = message->fate == MODEL_DOUBT ? MODEL_LOST : MODEL_GONE;
 		return;
 	}
-	sim_violation(m->world, "message %llu (id %llx) was acknowledged and is gone", (unsigned long long)message->number,
-		(unsigned long long)message->id);
+	sim_violation(m->world, "message %llu (id %llx) was acknowledged and is gone",
+		(unsigned long long)message->number, (unsigned long long)message->id);
 }
 
 void model_recovered(struct spool_model *m, struct spool *s, msec now)
 {
+	m->lost = 0;
 	LIST_EACH (&m->messages, node) {
 		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
 		if (message->fate == MODEL_LATELY) message->fate = MODEL_DOUBT;
@@ -212,6 +265,8 @@ void model_recovered(struct spool_model *m, struct spool *s, msec now)
 		bool ended = true;
 		for (uint32_t i = 0; i < message->recipient_count; i++) {
 			prune(m, &message->recipients[i], now);
+			for (uint32_t k = 1; m->shaky && k < message->recipients[i].count; k++)
+				message->recipients[i].states[k].seq = NEVER_CERTAIN;
 			if (message->recipients[i].states[0].state != RECIPIENT_DONE) ended = false;
 		}
 		if (ended) message->fate = MODEL_GONE;
@@ -221,7 +276,41 @@ void model_recovered(struct spool_model *m, struct spool *s, msec now)
 		if (spool_message(x, at)->id != 0) check_found(m, s, at);
 	LIST_EACH_SAFE (&m->messages, node)
 		check_missing(m, s, CONTAINER_OF(node, struct model_message, link));
-	m->certain = m->seq;
+	if (!m->shaky) m->certain = m->seq;
+}
+
+/* ---- bit rot ---- */
+
+/* Whether a record with this id, or what looks like one, lies over the sector: its header has the id 16 octets in.  */
+static bool lies_over(struct str content, uint64_t id, uint64_t offset)
+{
+	for (const char *from = content.ptr;;) {
+		size_t left = content.len - (size_t)(from - content.ptr);
+		const char *at = memmem(from, left, &id, sizeof id);
+		if (!at) return false;
+		from = at + 1;
+		struct disk_record head;
+		uint64_t begin = (uint64_t)(at - content.ptr);
+		if (begin < offsetof(struct disk_record, id)) continue;
+		begin -= offsetof(struct disk_record, id);
+		if (begin + sizeof head > content.len) continue;
+		memcpy(&head, content.ptr + begin, sizeof head);
+		if (head.type == 0 || head.type >= RECORD_TYPES || head.version != RECORD_VERSION)
+			continue;
+		if (begin < offset + SECTOR && offset < begin + sizeof head + head.length)
+			return true;
+	}
+}
+
+void model_rotten(struct spool_model *m, struct str content, uint64_t offset)
+{
+	LIST_EACH (&m->messages, node) {
+		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
+		if (!message->excused && lies_over(content, message->id, offset)) {
+			message->excused = true;
+			world_note(m->world, "excused", message->number, offset);
+		}
+	}
 }
 
 /* ---- while it is open ---- */
@@ -243,23 +332,30 @@ void model_compare(struct spool_model *m, struct spool *s)
 		bool wanted = is_open(message);
 		if (wanted) open++;
 		if (message->fate == MODEL_KEPT && wanted != (spool_find(x, message->id) != 0))
-			sim_violation(m->world, "message %llu is %s the index", (unsigned long long)message->number,
+			sim_violation(m->world, "message %llu is %s the index",
+				(unsigned long long)message->number,
 				wanted ? "not in" : "still in");
 	}
-	if (open != spool_message_count(x)) sim_violation(m->world, "the index has %u messages, not %u", spool_message_count(x), open);
+	if (open != spool_message_count(x))
+		sim_violation(m->world, "the index has %u messages, not %u", spool_message_count(x),
+			open);
 }
 
-static void check_envelope(struct spool_model *m, const struct model_message *message, const struct envelope *e)
+static void check_envelope(
+	struct spool_model *m, const struct model_message *message, const struct envelope *e)
 {
 	struct arena arena;
 	struct envelope wanted;
 	arena_init(&arena, 16 << 20);
 	model_envelope(message->number, message->recipient_count, &arena, &wanted);
-	bool good = str_eq(e->reverse_path, wanted.reverse_path) && e->recipient_count == wanted.recipient_count
-		    && e->flags == wanted.flags && str_eq(e->helo, wanted.helo);
+	bool good = str_eq(e->reverse_path, wanted.reverse_path) &&
+		e->recipient_count == wanted.recipient_count && e->flags == wanted.flags &&
+		str_eq(e->helo, wanted.helo);
 	for (uint32_t i = 0; good && i < wanted.recipient_count; i++)
 		good = str_eq(e->recipients[i].address, wanted.recipients[i].address);
-	if (!good) sim_violation(m->world, "message %llu has another envelope", (unsigned long long)message->number);
+	if (!good)
+		sim_violation(m->world, "message %llu has another envelope",
+			(unsigned long long)message->number);
 	arena_release(&arena);
 }
 
@@ -268,27 +364,35 @@ void model_read(struct spool_model *m, struct spool *s, struct model_message *me
 	struct spool_reader r;
 	int error = spool_read_open(s, spool_find(spool_index(s), message->id), &r);
 	if (error == -EIO || (error && message->excused)) return;
-	if (error) sim_violation(m->world, "message %llu cannot be read: %s", (unsigned long long)message->number, strerror(-error));
+	if (error)
+		sim_violation(m->world, "message %llu cannot be read: %s",
+			(unsigned long long)message->number, strerror(-error));
 	check_envelope(m, message, &r.envelope);
 	if (r.size != message->size)
-		sim_violation(m->world, "message %llu has %llu octets, not %llu", (unsigned long long)message->number,
-			(unsigned long long)r.size, (unsigned long long)message->size);
+		sim_violation(m->world, "message %llu has %llu octets, not %llu",
+			(unsigned long long)message->number, (unsigned long long)r.size,
+			(unsigned long long)message->size);
 	static char wanted[64 << 10];
 	uint64_t at = 0;
 	for (;;) {
 		struct str octets;
 		error = spool_read(&r, &octets);
 		if (error == -EIO || (error && message->excused)) break;
-		if (error) sim_violation(m->world, "message %llu cannot be read at %llu: %s", (unsigned long long)message->number,
-				(unsigned long long)at, strerror(-error));
+		if (error)
+			sim_violation(m->world, "message %llu cannot be read at %llu: %s",
+				(unsigned long long)message->number, (unsigned long long)at,
+				strerror(-error));
 		if (octets.len == 0) break;
 		ASSERT(octets.len <= sizeof wanted);
 		model_content(message->number, at, wanted, octets.len);
 		if (memcmp(wanted, octets.ptr, octets.len) != 0)
-			sim_violation(m->world, "message %llu is garbled at %llu", (unsigned long long)message->number, (unsigned long long)at);
+			sim_violation(m->world, "message %llu is garbled at %llu",
+				(unsigned long long)message->number, (unsigned long long)at);
 		at += octets.len;
 	}
-	if (!error && at != message->size) sim_violation(m->world, "message %llu ends at %llu", (unsigned long long)message->number, (unsigned long long)at);
+	if (!error && at != message->size)
+		sim_violation(m->world, "message %llu ends at %llu",
+			(unsigned long long)message->number, (unsigned long long)at);
 	spool_read_close(&r);
 	m->checked++;
 }

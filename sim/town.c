@@ -9,7 +9,8 @@ static struct host *host_at(struct town *t, const struct net_address *to)
 	return NULL;
 }
 
-static enum host_fate fate_of(void *context, const struct net_address *from, const struct net_address *to)
+static enum host_fate fate_of(
+	void *context, const struct net_address *from, const struct net_address *to)
 {
 	struct town *t = context;
 	(void)from;
@@ -35,7 +36,8 @@ static void choose_temper(struct town *t, struct host *h)
 	bool good = !t->options.faults || t->calm || sim_chance(rng, 0.35);
 	h->temper = good ? TEMPER_GOOD : (enum temper)rng_below(rng, TEMPERS);
 	h->mood = sim_chance(rng, 0.3) ? 1 : rng_unit(rng) * 0.5;
-	h->fate = h->temper == TEMPER_DOWN ? (enum host_fate)rng_below(rng, HOST_SILENT + 1) : HOST_THERE;
+	h->fate = h->temper == TEMPER_DOWN ? (enum host_fate)rng_below(rng, HOST_SILENT + 1)
+					   : HOST_THERE;
 }
 
 static void make_domain(struct town *t, uint32_t i, struct rng *rng)
@@ -79,10 +81,12 @@ static void write_config(struct town *t, struct rng *rng)
 		"limits { disk_free = 0, connections = %d, timeout = 5m%s }\n"
 		"history { keep = %s }\n"
 		"http { bind = \"\" }\n",
-		listens[rng_below(rng, 2)], sim_chance(rng, 0.3) ? "latency" : "preference", t->connections,
-		sim_chance(rng, 0.3) ? ", timeout = 1m" : "", (long long)sim_between(rng, 1, 60), (long long)t->lifetime / 1000,
-		sim_chance(rng, 0.5) ? "10m" : "0", sim_chance(rng, 0.5) ? 100 : 0, (int)sim_between(rng, 3, 100),
-		sim_chance(rng, 0.2) ? ", memory = 16M" : "", sim_chance(rng, 0.7) ? "1d" : "0");
+		listens[rng_below(rng, 2)], sim_chance(rng, 0.3) ? "latency" : "preference",
+		t->connections, sim_chance(rng, 0.3) ? ", timeout = 1m" : "",
+		(long long)sim_between(rng, 1, 60), (long long)t->lifetime / 1000,
+		sim_chance(rng, 0.5) ? "10m" : "0", sim_chance(rng, 0.5) ? 100 : 0,
+		(int)sim_between(rng, 3, 100), sim_chance(rng, 0.2) ? ", memory = 16M" : "",
+		sim_chance(rng, 0.7) ? "1d" : "0");
 }
 
 /* ---- trouble ---- */
@@ -91,7 +95,9 @@ static void choose_disk(struct town *t)
 {
 	struct rng *rng = &t->faults;
 	struct disk_traits *d = &t->disk.traits;
-	*d = (struct disk_traits){.capacity = 4ull << 30, .call_us = sim_skewed(rng, 1, 2000), .sync_us = sim_skewed(rng, 10, 20000)};
+	*d = (struct disk_traits){.capacity = 4ull << 30,
+		.call_us = sim_skewed(rng, 1, 2000),
+		.sync_us = sim_skewed(rng, 10, 20000)};
 	d->applied = rng_unit(rng);
 	d->garbled = sim_chance(rng, 0.4) ? rng_unit(rng) * (1 - d->applied) : 0;
 	d->torn = sim_chance(rng, 0.7) ? rng_unit(rng) : 0;
@@ -131,8 +137,10 @@ void town_change(struct town *t)
 	if (sim_chance(rng, 0.3)) choose_network(t);
 	for (uint32_t i = 0; i < t->host_count; i++)
 		if (sim_chance(rng, 0.5)) choose_temper(t, &t->hosts[i]);
-	if (t->options.faults && sim_chance(rng, 0.1)) choose_temper(t, &t->senders);
-	else t->senders.temper = TEMPER_GOOD;
+	if (t->options.faults && sim_chance(rng, 0.1))
+		choose_temper(t, &t->senders);
+	else
+		t->senders.temper = TEMPER_GOOD;
 	t->senders.fate = HOST_THERE;
 }
 

@@ -12,8 +12,18 @@ enum { TOWN_HOSTS = 6, TOWN_DOMAINS = 7, TOWN_CLIENTS = 8, TOWN_LETTERS_MAX = 40
 
 /* What a next hop is like, until the town calms down.  */
 enum temper {
-	TEMPER_GOOD, TEMPER_SLOW, TEMPER_GREY, TEMPER_SOFT, TEMPER_HARD, TEMPER_CLOSES, TEMPER_SILENT, TEMPER_ENDLESS,
-	TEMPER_BUSY, TEMPER_RUDE, TEMPER_DOWN, TEMPERS
+	TEMPER_GOOD,
+	TEMPER_SLOW,
+	TEMPER_GREY,
+	TEMPER_SOFT,
+	TEMPER_HARD,
+	TEMPER_CLOSES,
+	TEMPER_SILENT,
+	TEMPER_ENDLESS,
+	TEMPER_BUSY,
+	TEMPER_RUDE,
+	TEMPER_DOWN,
+	TEMPERS
 };
 
 struct town;
@@ -23,11 +33,11 @@ struct host {
 	struct town *town;
 	uint32_t number;
 	enum temper temper;
-	double mood;               /* of the commands fall victim to the temper */
+	double mood; /* of the commands fall victim to the temper */
 	bool eight, pipelining, chunking, dsn;
-	enum host_fate fate;       /* of who connects */
-	uint32_t domains;          /* how many have it as exchanger */
-	uint32_t visits;           /* open now */
+	enum host_fate fate; /* of who connects */
+	uint32_t domains;    /* how many have it as exchanger */
+	uint32_t visits;     /* open now */
 	uint64_t all_visits, messages;
 };
 
@@ -36,37 +46,38 @@ struct town {
 	struct net net;
 	struct dns dns;
 	struct disk disk;
-	struct io outside;         /* the machine of everybody else */
-	struct io machine;         /* the server's */
+	struct io outside; /* the machine of everybody else */
+	struct io machine; /* the server's */
 	struct log log;
 	struct ledger ledger;
 	struct sim_options options;
-	struct rng load;           /* what clients do */
-	struct rng faults;         /* what befalls everybody */
+	struct rng load;   /* what clients do */
+	struct rng faults; /* what befalls everybody */
 	struct host hosts[TOWN_HOSTS];
 	uint32_t host_count;
-	struct host senders;       /* where reports go */
+	struct host senders; /* where reports go */
 	char domains[TOWN_DOMAINS][32];
 	uint32_t domain_count;
-	struct list visits;        /* at next hops */
+	struct list visits; /* at next hops */
 	struct list clients;
-	uint64_t unrest;           /* how often the server is in trouble */
-	uint64_t letters;          /* to be sent in all */
-	double odd;                /* of the letters smuggle */
-	double rude_clients;       /* of the clients are not good */
-	bool calm;                 /* no trouble any more */
-	uint32_t connections;      /* to one destination at once */
+	uint64_t unrest;      /* how often the server is in trouble */
+	uint64_t letters;     /* to be sent in all */
+	double odd;           /* of the letters smuggle */
+	double rude_clients;  /* of the clients are not good */
+	bool calm;            /* no trouble any more */
+	uint32_t connections; /* to one destination at once */
 	uint32_t segment_size;
-	msec lifetime, length;     /* of mail; of the time of troubles */
+	msec lifetime, length; /* of mail; of the time of troubles */
 	char config[2000];
 
 	struct server *server;
-	struct sim_event trouble;  /* the next that befalls the server */
-	struct sim_event mood;     /* the next change of hosts, names, network */
-	struct sim_event arrival;  /* the next client */
+	struct sim_event trouble; /* the next that befalls the server */
+	struct sim_event mood;    /* the next change of hosts, names, network */
+	struct sim_event arrival; /* the next client */
 	struct sim_event check;
-	struct sim_event until;    /* the end of a phase */
-	bool killed;               /* the process, not the machine */
+	int64_t began_us;       /* the life of the server */
+	struct sim_event until; /* the end of a phase */
+	bool killed;            /* the process, not the machine */
 	uint64_t refused_replies, accepted_replies, lives;
 };
 
@@ -79,8 +90,8 @@ void clients_close(struct town *t);
 uint32_t clients_open(const struct town *t);
 /* town.c */
 void town_make(struct town *t, const struct sim_options *options);
-void town_change(struct town *t);   /* something in the world changes */
-void town_calm(struct town *t);     /* everything is as good as it can be */
+void town_change(struct town *t); /* something in the world changes */
+void town_calm(struct town *t);   /* everything is as good as it can be */
 void town_release(struct town *t);
 
 #endif

@@ -42,8 +42,8 @@ void world_note(struct world *w, const char *what, uint64_t a, uint64_t b)
 	mix(w, a);
 	mix(w, b);
 	if (w->verbose)
-		fprintf(stderr, "%12.6f %s %llu %llu\n", (double)w->now_us / 1e6, what, (unsigned long long)a,
-			(unsigned long long)b);
+		fprintf(stderr, "%12.6f %s %llu %llu\n", (double)w->now_us / 1e6, what,
+			(unsigned long long)a, (unsigned long long)b);
 }
 
 void world_tell(struct world *w, const char *what, struct str text)
@@ -51,7 +51,9 @@ void world_tell(struct world *w, const char *what, struct str text)
 	mix(w, (uint64_t)w->now_us);
 	mix(w, str_hash(str_from_c(what), 0));
 	mix(w, str_hash(text, 0));
-	if (w->verbose) fprintf(stderr, "%12.6f %s " STR_FMT "\n", (double)w->now_us / 1e6, what, STR_ARG(text));
+	if (w->verbose)
+		fprintf(stderr, "%12.6f %s " STR_FMT "\n", (double)w->now_us / 1e6, what,
+			STR_ARG(text));
 }
 
 int64_t sim_skewed(struct rng *r, int64_t least, int64_t most)

@@ -17,13 +17,13 @@ struct sim_event {
 struct fiber;
 
 struct world {
-	struct rng rng;        /* of the order of things; workload and faults have their own */
+	struct rng rng; /* of the order of things; workload and faults have their own */
 	int64_t now_us;
 	struct heap events;
 	uint64_t trace;
 	uint64_t steps;
-	bool halted;           /* world_step does nothing more */
-	bool verbose;          /* tell every note on standard error */
+	bool halted;  /* world_step does nothing more */
+	bool verbose; /* tell every note on standard error */
 	/* Of sim_workers.c.  */
 	struct fiber *running; /* whose code runs now; NULL: a loop's */
 	struct fiber *spare;

@@ -61,6 +61,7 @@ enum tls_state {
 	TLS_FAILED, /* tls_why; an alert may be in the output */
 };
 
+/* Where it stands.  */
 enum tls_state tls_state(const struct tls *t);
 
 /* Octets from the peer; any split gives the same.  A client's engine is fed an empty str to begin.

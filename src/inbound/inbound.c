@@ -243,14 +243,18 @@ void inbound_stop(struct inbound *in, void (*stopped)(void *context), void *cont
 	inbound_check_stopped(in);
 }
 
-void inbound_free(struct inbound *in)
+void inbound_drop(struct inbound *in)
 {
-	if (!in) return;
 	in->stopped = NULL;
 	close_sockets(in);
 	while (!list_empty(&in->sessions)) session_end(CONTAINER_OF(in->sessions.next, struct session, link));
+}
+
+void inbound_free(struct inbound *in)
+{
+	if (!in) return;
 	if (in->handshakes) io_workers_stop(in->handshakes);
-	ASSERT(in->orphans == 0);
+	ASSERT(list_empty(&in->sessions) && in->orphans == 0);
 	if (in->office) office_leave(in->office);
 	connections_release(&in->counts);
 	pool_release(&in->session_pool);

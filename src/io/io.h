@@ -200,6 +200,8 @@ size_t io_raise_descriptors(void);
 void io_trim_memory(void);
 /* This machine's name as the resolver completes it; "localhost" when there is none.  */
 void io_hostname(struct buf *out);
+/* The addresses of this machine's interfaces, port 0; how many of them were written, at most max.  */
+uint32_t io_interfaces(struct net_address *ret, uint32_t max);
 /* Resolve a host name or address by the system's rules (blocks: for `listen` and the command line).
  * Returns how many were found (at most max), or a negative errno.  */
 int io_resolve(const char *host, uint16_t port, struct net_address *ret, int max);

@@ -1,6 +1,7 @@
 #include "io/linux.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <malloc.h>
 #include <netdb.h>
 #include <poll.h>
@@ -132,4 +133,21 @@ int io_resolve(const char *host, uint16_t port, struct net_address *ret, int max
 void io_trim_memory(void)
 {
 	malloc_trim(0);
+}
+
+uint32_t io_interfaces(struct net_address *ret, uint32_t max)
+{
+	struct ifaddrs *all;
+	if (getifaddrs(&all) != 0) return 0;
+	uint32_t count = 0;
+	for (struct ifaddrs *one = all; one && count < max; one = one->ifa_next) {
+		if (!one->ifa_addr) continue;
+		struct sockaddr_storage address = {0};
+		int family = one->ifa_addr->sa_family;
+		if (family != AF_INET && family != AF_INET6) continue;
+		memcpy(&address, one->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+		linux_address_from_system(&address, &ret[count++]);
+	}
+	freeifaddrs(all);
+	return count;
 }

@@ -126,9 +126,21 @@ static void descriptors_are_raised(void **state)
 	setrlimit(RLIMIT_NOFILE, &before);
 }
 
+static void interfaces_include_loopback(void **state)
+{
+	(void)state;
+	struct net_address found[64];
+	uint32_t count = io_interfaces(found, 64);
+	uint32_t loopbacks = 0;
+	for (uint32_t i = 0; i < count; i++) loopbacks += net_is_loopback(&found[i]);
+	assert_true(loopbacks > 0);
+	assert_int_equal(1, io_interfaces(found, 1));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(interfaces_include_loopback),
 		cmocka_unit_test_setup_teardown(signals_are_events, setup, teardown),
 		cmocka_unit_test(notify_says_state),
 		cmocka_unit_test(stderr_takes_all_even_when_it_is_slow),

@@ -29,8 +29,9 @@ struct server {
 	struct control *control;
 	struct admin *admin;
 	char *control_path;         /* that the socket stands at */
-	struct net_address listening[64];
-	uint32_t listening_count;
+	struct net_address listening[256];
+	uint32_t bound_count;        /* so many of them are listeners, as bound */
+	uint32_t listening_count;    /* and behind those, what stands for the ones on every address */
 	struct io_hook queue_hook;
 	struct io_hook log_hook;
 	struct timer queue_timer;

@@ -11,7 +11,7 @@
 enum {
 	STOP_MS = 20 * 1000,       /* how long an orderly stop waits for peers */
 	LATENCY_HOSTS = 100 * 1000,
-	LISTENING_MAX = 64,
+	LISTENING_MAX = 256,
 };
 
 const struct config *server_config(const struct server *s) { return s->office->config; }
@@ -148,7 +148,7 @@ static int open_spool(struct server *s, const char **ret_why)
 	int error = path ? spool_open(s->io, &options, &s->spool, &report, ret_why) : -ENOMEM;
 	free(path);
 	if (error) return error;
-	log_begin(s->log, LOG_INFO, STR_NONE, "spool-open");
+	log_begin(s->log, LOG_INFO, STR_NONE, "recovered");
 	log_i64(s->log, "messages", report.messages);
 	log_i64(s->log, "recipients", report.recipients);
 	log_i64(s->log, "segments", report.segments);
@@ -175,10 +175,34 @@ static bool open_routing(struct server *s, const char **ret_why)
 	return s->resolver != NULL;
 }
 
+static bool is_any(const struct net_address *a)
+{
+	static const uint8_t zeros[16];
+	return memcmp(a->octets, zeros, sizeof zeros) == 0;
+}
+
+/* Where we can be reached: a listener on every address stands for those of all interfaces.  */
+static void know_ourselves(struct server *s)
+{
+	struct net_address interfaces[LISTENING_MAX];
+	uint32_t count = io_interfaces(interfaces, LISTENING_MAX);
+	uint32_t bound = inbound_listening(s->inbound, s->listening, LISTENING_MAX);
+	s->bound_count = s->listening_count = bound;
+	for (uint32_t i = 0; i < bound; i++) {
+		if (!is_any(&s->listening[i])) continue;
+		for (uint32_t j = 0; j < count && s->listening_count < LISTENING_MAX; j++) {
+			if (interfaces[j].family != s->listening[i].family) continue;
+			struct net_address *new = &s->listening[s->listening_count++];
+			*new = interfaces[j];
+			new->port = s->listening[i].port;
+		}
+	}
+}
+
 /* The router knows our own addresses, so it comes after the listeners.  */
 static bool open_router(struct server *s)
 {
-	s->listening_count = inbound_listening(s->inbound, s->listening, LISTENING_MAX);
+	know_ourselves(s);
 	struct router_options options = {
 		.resolver = s->resolver,
 		.latency = s->latency,
@@ -203,12 +227,25 @@ static void link_recovered(void *context, slot recipient, struct str domain)
 	queue_recovered(s->queue, recipient, domain);
 }
 
+/* At the end the queue outlives the outbound side for a moment.  */
+static void destination_ready(void *context, struct destination *d)
+{
+	struct server *s = context;
+	if (s->outbound) outbound_ready(s->outbound, d);
+}
+
+static void destination_gone(void *context, struct destination *d)
+{
+	struct server *s = context;
+	if (s->outbound) outbound_gone(s->outbound, d);
+}
+
 static bool open_queue(struct server *s)
 {
 	struct outbound_parts parts = {.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
-	struct queue_drivers drivers = {.ready = outbound_ready, .gone = outbound_gone, .context = s->outbound};
+	struct queue_drivers drivers = {.ready = destination_ready, .gone = destination_gone, .context = s};
 	const struct config *c = server_config(s);
 	s->queue = queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
 	if (!s->queue) return false;
@@ -255,7 +292,7 @@ static void open_history(struct server *s)
 
 static void log_ready(struct server *s)
 {
-	for (uint32_t i = 0; i < s->listening_count; i++) {
+	for (uint32_t i = 0; i < s->bound_count; i++) {
 		char text[100];
 		struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
 		net_add_port(&b, &s->listening[i]);
@@ -402,12 +439,14 @@ void server_free(struct server *s)
 	io_timer_cancel(s->io, &s->stop_timer);
 	io_timer_cancel(s->io, &s->queue_timer);
 	server_close_control(s);
-	inbound_free(s->inbound);
+	if (s->inbound) inbound_drop(s->inbound);
 	outbound_free(s->outbound);
+	s->outbound = NULL;
 	if (s->router) router_free(s->router);
 	if (s->resolver) resolver_free(s->resolver);
+	if (s->spool) spool_close(s->spool); /* commits under way end here: inbound and queue are still there */
 	if (s->queue) queue_free(s->queue);
-	if (s->spool) spool_close(s->spool);
+	inbound_free(s->inbound);
 	if (s->history) history_close(s->history);
 	if (s->history_workers) io_workers_stop(s->history_workers);
 	if (s->latency) latency_free(s->latency);

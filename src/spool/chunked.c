@@ -1,5 +1,5 @@
-/* Which segments a message keeps alive.  One without chunks: that of its accept record.  One with chunks has a
- * place in a table of its own, as few messages are so large.  */
+/* Which segments a message keeps alive.  One without chunks: that of its accept record.  One with
+ * chunks has a place in a table of its own, as few messages are so large.  */
 #include "spool/internal.h"
 
 static bool is_there(const struct spool *s, const struct disk_place *place)
@@ -8,15 +8,17 @@ static bool is_there(const struct spool *s, const struct disk_place *place)
 	return g && g->state != SEGMENT_FREE && g->generation == place->generation;
 }
 
-/* The same segment once, with how many.  An older copy that a start reads may name segments that are gone, and
- * whose numbers mean others now: they hold nothing of it.  False: no memory.  */
-static bool gather(const struct spool *s, const struct disk_chunk *chunks, uint32_t count, struct chunked *to)
+/* The same segment once, with how many.  An older copy that a start reads may name segments that
+ * are gone, and whose numbers mean others now: they hold nothing of it.  False: no memory.  */
+static bool gather(
+	const struct spool *s, const struct disk_chunk *chunks, uint32_t count, struct chunked *to)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (!is_there(s, &chunks[i].place)) continue;
 		struct chunk_refs *last = to->count ? &to->refs[to->count - 1] : NULL;
 		if (!last || last->segment != chunks[i].place.number) {
-			struct chunk_refs *refs = realloc(to->refs, (to->count + 1) * sizeof(*refs));
+			struct chunk_refs *refs =
+				realloc(to->refs, (to->count + 1) * sizeof(*refs));
 			if (!refs) return false;
 			to->refs = refs;
 			last = &refs[to->count++];
@@ -28,7 +30,8 @@ static bool gather(const struct spool *s, const struct disk_chunk *chunks, uint3
 	return true;
 }
 
-bool chunked_add(struct spool *s, const struct disk_chunk *chunks, uint32_t count, uint32_t offset, uint32_t *ret_place)
+bool chunked_add(struct spool *s, const struct disk_chunk *chunks, uint32_t count, uint32_t offset,
+	uint32_t *ret_place)
 {
 	struct chunked_table *t = &s->chunked;
 	struct chunked one = {.offset = offset};
@@ -62,7 +65,8 @@ void chunked_remove(struct spool *s, uint32_t place)
 
 uint32_t message_offset(const struct spool *s, const struct spool_message *m)
 {
-	return m->flags & SPOOL_MESSAGE_CHUNKED ? s->chunked.all[m->offset].offset : (uint32_t)m->offset;
+	return m->flags & SPOOL_MESSAGE_CHUNKED ? s->chunked.all[m->offset].offset
+						: (uint32_t)m->offset;
 }
 
 /* A segment that a damaged or missing file has taken away holds nothing.  */
@@ -94,15 +98,18 @@ void message_hold(struct spool *s, const struct spool_message *m)
 	hold(s, m->segment, 1, size_of_class(m->size_class));
 	if (!(m->flags & SPOOL_MESSAGE_CHUNKED)) return;
 	const struct chunked *one = &s->chunked.all[m->offset];
-	for (uint32_t i = 0; i < one->count; i++) hold(s, one->refs[i].segment, one->refs[i].count, one->refs[i].octets);
+	for (uint32_t i = 0; i < one->count; i++)
+		hold(s, one->refs[i].segment, one->refs[i].count, one->refs[i].octets);
 }
 
-void message_release(struct spool *s, uint32_t segment, uint8_t class, uint32_t state_segment, uint32_t chunks)
+void message_release(
+	struct spool *s, uint32_t segment, uint8_t class, uint32_t state_segment, uint32_t chunks)
 {
 	let_go(s, segment, 1, size_of_class(class));
 	if (state_segment) let_go(s, state_segment, 0, SPOOL_STATE_OCTETS);
 	if (!chunks) return;
 	const struct chunked *one = &s->chunked.all[chunks - 1];
-	for (uint32_t i = 0; i < one->count; i++) let_go(s, one->refs[i].segment, one->refs[i].count, one->refs[i].octets);
+	for (uint32_t i = 0; i < one->count; i++)
+		let_go(s, one->refs[i].segment, one->refs[i].count, one->refs[i].octets);
 	chunked_remove(s, chunks - 1);
 }

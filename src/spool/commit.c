@@ -1,15 +1,16 @@
-/* Group commit.  One batch is on its way at a time; what becomes ready meanwhile leaves in the next.  A batch is
- * composed here, before the loop sleeps, from
+/* Group commit.  One batch is on its way at a time; what becomes ready meanwhile leaves in the
+ * next.  A batch is composed here, before the loop sleeps, from
  *
- *   lead     the header block and the list of segments, when it opens a segment; always the batch record
+ *   lead     when it opens a segment, the header block and the list; always the batch record
  *   copies   messages moved by compaction, with the state they have now
  *   states   state, done and freed records, in the order of what happened
  *   chunks   parts of bodies
  *   accepts  new messages whose chunks have all been placed
  *
- * and is signed, written and synced on the commit thread.  A state record may be older than a copy before it: it says
- * what is so and not what changes, so reading it again does no harm.  Only chunks ask for no sync: the
- * accept record that lists them comes later, in the same file, or after its sealing, which syncs.  */
+ * and is signed, written and synced on the commit thread.  A state record may be older than a copy
+ * before it: it says what is so and not what changes, so reading it again does no harm.  Only
+ * chunks ask for no sync: the accept record that lists them comes later, in the same file, or
+ * after its sealing, which syncs.  */
 #include "spool/internal.h"
 
 #include "spool/compact.h"
@@ -23,7 +24,8 @@ bool commit_fits(const struct spool *s, uint64_t octets, uint64_t summary_octets
 {
 	const struct batch *b = &s->batch;
 	uint64_t end = record_blocks(b->position + RECORD_ALIGN + octets);
-	if (b->iov_count + 4 > SPOOL_BATCH_IOV || b->part_count + 4 > SPOOL_BATCH_PARTS) return false;
+	if (b->iov_count + 4 > SPOOL_BATCH_IOV || b->part_count + 4 > SPOOL_BATCH_PARTS)
+		return false;
 	if (end - b->at > SPOOL_BATCH_OCTETS && b->records > 0) return false;
 	return end + summary_room(&s->summary) + record_blocks(summary_octets) <= b->segment->size;
 }
@@ -37,8 +39,8 @@ static void add_iov(struct batch *b, const void *octets, size_t len)
 }
 
 /* The record begins at a multiple of 8; in front of `head` lie RECORD_ALIGN zeros for that.  */
-void commit_add(struct batch *b, struct disk_record *head, size_t head_octets, const struct iovec *rest,
-	int count)
+void commit_add(struct batch *b, struct disk_record *head, size_t head_octets,
+	const struct iovec *rest, int count)
 {
 	size_t pad = (size_t)(record_round(b->position) - b->position);
 	add_iov(b, (char *)head - pad, pad + head_octets);
@@ -63,15 +65,17 @@ static void add_segments(struct spool *s, struct batch *b)
 	size_t at = b->lead.len;
 	struct disk_record head = record_make(RECORD_SEGMENTS, 0, 0);
 	buf_add(&b->lead, str_of(&head, sizeof(head)));
-	struct disk_entry entry = {.type = RECORD_SEGMENTS,
-		.offset = (uint32_t)((b->position + at) / RECORD_ALIGN)};
-	struct disk_segment self = {.number = b->segment->number, .generation = b->segment->generation,
+	struct disk_entry entry = {
+		.type = RECORD_SEGMENTS, .offset = (uint32_t)((b->position + at) / RECORD_ALIGN)};
+	struct disk_segment self = {.number = b->segment->number,
+		.generation = b->segment->generation,
 		.salt = b->segment->salt};
 	buf_add(&b->lead, str_of(&self, sizeof(self)));
 	for (uint32_t i = 1; i < all->top; i++) {
 		const struct segment *g = all->at[i];
 		if (!g || g->state == SEGMENT_FREE || g == b->segment) continue;
-		struct disk_segment one = {.number = i, .generation = g->generation, .salt = g->salt, .end = g->end};
+		struct disk_segment one = {
+			.number = i, .generation = g->generation, .salt = g->salt, .end = g->end};
 		buf_add(&b->lead, str_of(&one, sizeof(one)));
 	}
 	if (!buf_ok(&b->lead)) return;
@@ -91,8 +95,8 @@ static bool add_lead(struct spool *s, struct batch *b)
 		char *block = buf_reserve(&b->lead, RECORD_BLOCK);
 		if (!block) return false;
 		memset(block, 0, RECORD_BLOCK);
-		header_make((struct disk_header *)(void *)block, b->segment->number, b->segment->generation,
-			b->segment->salt, b->segment->size);
+		header_make((struct disk_header *)(void *)block, b->segment->number,
+			b->segment->generation, b->segment->salt, b->segment->size);
 		b->lead.len = RECORD_BLOCK;
 	}
 	b->batch_record = b->lead.len;
@@ -104,27 +108,35 @@ static bool add_lead(struct spool *s, struct batch *b)
 	if (!buf_ok(&b->lead)) return false;
 	add_iov(b, b->lead.ptr, b->lead.len);
 	head.type = RECORD_BATCH;
-	b->parts[b->part_count++] = (struct part){(struct disk_record *)(void *)(b->lead.ptr + b->batch_record),
-		sizeof(head) + sizeof(batch), 0, 0};
+	b->parts[b->part_count++] =
+		(struct part){(struct disk_record *)(void *)(b->lead.ptr + b->batch_record),
+			sizeof(head) + sizeof(batch), 0, 0};
 	if (!b->opens) return true;
 	size_t list = b->batch_record + sizeof(head) + sizeof(batch);
-	b->parts[b->part_count++] = (struct part){(struct disk_record *)(void *)(b->lead.ptr + list),
-		b->lead.len - list, 0, 0};
+	b->parts[b->part_count++] = (struct part){
+		(struct disk_record *)(void *)(b->lead.ptr + list), b->lead.len - list, 0, 0};
 	b->records++;
 	return true;
 }
 
-uint32_t commit_here(const struct batch *b) { return (uint32_t)(record_round(b->position) / RECORD_ALIGN); }
+uint32_t commit_here(const struct batch *b)
+{
+	return (uint32_t)(record_round(b->position) / RECORD_ALIGN);
+}
 
 static bool add_chunk(struct spool *s, struct batch *b, struct chunk_item *item)
 {
-	if (!commit_fits(s, sizeof(item->head) + item->data.len, sizeof(struct disk_entry) + sizeof(struct disk_entry_chunk)))
+	if (!commit_fits(s, sizeof(item->head) + item->data.len,
+		    sizeof(struct disk_entry) + sizeof(struct disk_entry_chunk)))
 		return false;
-	struct disk_chunk placed = {.place = {b->segment->number, commit_here(b), b->segment->generation},
-		.length = (uint32_t)item->data.len, .part = item->nth};
+	struct disk_chunk placed = {
+		.place = {b->segment->number, commit_here(b), b->segment->generation},
+		.length = (uint32_t)item->data.len,
+		.part = item->nth};
 	summary_chunk(&s->summary, item->head.id, &placed);
 	if (item->writer) {
-		memcpy(item->writer->chunks.ptr + (size_t)item->nth * sizeof(placed), &placed, sizeof(placed));
+		memcpy(item->writer->chunks.ptr + (size_t)item->nth * sizeof(placed), &placed,
+			sizeof(placed));
 		item->writer->unplaced--;
 		chunks_hold(s, &placed, 1);
 	}
@@ -143,10 +155,14 @@ static void add_chunks(struct spool *s, struct batch *b)
 	}
 }
 
-static void add_accept_entry(struct spool *s, struct batch *b, const struct spool_writer *w, size_t length)
+static void add_accept_entry(
+	struct spool *s, struct batch *b, const struct spool_writer *w, size_t length)
 {
 	const struct envelope *e = w->envelope;
-	struct summary_accept accept = {.id = w->id, .offset = commit_here(b), .tag = w->tag, .length = (uint32_t)length,
+	struct summary_accept accept = {.id = w->id,
+		.offset = commit_here(b),
+		.tag = w->tag,
+		.length = (uint32_t)length,
 		.recipients = (uint16_t)e->recipient_count,
 		.chunks = (uint32_t)(w->chunks.len / sizeof(struct disk_chunk))};
 	uint32_t due = (uint32_t)((e->hold_until ? e->hold_until : spool_created(w->id)) / 1000);
@@ -164,7 +180,10 @@ static bool add_accept(struct spool *s, struct batch *b, struct spool_writer *w)
 {
 	size_t head = w->head.len - RECORD_ALIGN;
 	size_t length = head + w->chunks.len + w->chunk.len;
-	uint64_t summary = 48 + w->envelope->recipient_count * (sizeof(struct disk_entry_recipient) + ADDRESS_ROOM) + w->chunks.len;
+	uint64_t summary = 48 +
+		w->envelope->recipient_count *
+			(sizeof(struct disk_entry_recipient) + ADDRESS_ROOM) +
+		w->chunks.len;
 	if (!commit_fits(s, length, summary)) return false;
 	add_accept_entry(s, b, w, length);
 	w->offset = commit_here(b);
@@ -172,7 +191,8 @@ static bool add_accept(struct spool *s, struct batch *b, struct spool_writer *w)
 	int count = 0;
 	if (w->chunks.len) rest[count++] = (struct iovec){w->chunks.ptr, w->chunks.len};
 	if (w->chunk.len) rest[count++] = (struct iovec){w->chunk.ptr, w->chunk.len};
-	commit_add(b, (struct disk_record *)(void *)(w->head.ptr + RECORD_ALIGN), head, rest, count);
+	commit_add(
+		b, (struct disk_record *)(void *)(w->head.ptr + RECORD_ALIGN), head, rest, count);
 	b->messages++;
 	b->sync = true;
 	return true;
@@ -193,9 +213,11 @@ static void add_end(struct batch *b)
 {
 	static const char zeros[RECORD_BLOCK];
 	add_iov(b, zeros, record_blocks(b->position) - b->position);
-	struct disk_batch *batch = (struct disk_batch *)(void *)(b->lead.ptr + b->batch_record + sizeof(struct disk_record));
+	struct disk_batch *batch = (struct disk_batch *)(void *)(b->lead.ptr + b->batch_record +
+		sizeof(struct disk_record));
 	uint64_t begin = b->opens ? RECORD_BLOCK : b->at;
-	*batch = (struct disk_batch){(uint32_t)(b->position - begin), b->records, b->segment->synced};
+	*batch = (struct disk_batch){
+		(uint32_t)(b->position - begin), b->records, b->segment->synced};
 }
 
 /* ---- on the commit thread ---- */
@@ -223,7 +245,8 @@ static int make_growing(struct batch *b)
 	if (b->segment->file.fd >= 0) return 0;
 	char path[SPOOL_PATH_MAX];
 	segment_path(s, b->segment->number, path);
-	int error = io_file_open(s->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &b->segment->file);
+	int error = io_file_open(
+		s->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &b->segment->file);
 	return error ? error : io_dir_sync(s->io, s->path);
 }
 
@@ -272,7 +295,8 @@ static struct segment *new_growing(struct spool *s)
 {
 	uint32_t number = segments_number(&s->segments);
 	if (number == 0) return NULL;
-	struct segment *g = segment_add(&s->segments, number, s->segment_size, (struct io_file){-1});
+	struct segment *g =
+		segment_add(&s->segments, number, s->segment_size, (struct io_file){-1});
 	if (g) g->grows = true;
 	return g;
 }
@@ -297,8 +321,9 @@ static bool open_segment(struct spool *s)
 
 static bool anything_ready(const struct spool *s)
 {
-	return !list_empty(&s->ready) || !list_empty(&s->chunks) || s->probe || compact_ready(s)
-	       || (waiting_count(&s->states) > 0 && (s->hurry || s->states.records.len >= SPOOL_STATES_MAX));
+	return !list_empty(&s->ready) || !list_empty(&s->chunks) || s->probe || compact_ready(s) ||
+		(waiting_count(&s->states) > 0 &&
+			(s->hurry || s->states.records.len >= SPOOL_STATES_MAX));
 }
 
 static void begin(struct spool *s)
@@ -332,7 +357,8 @@ static bool compose(struct spool *s)
 	if (b->records == lead && list_empty(&b->writers) && !s->probe) return false;
 	if (b->states.effects.len > 0 || b->sync) {
 		b->sync = true;
-		for (struct list *node; (node = list_pop(&s->syncs));) list_push_back(&b->syncs, node);
+		for (struct list *node; (node = list_pop(&s->syncs));)
+			list_push_back(&b->syncs, node);
 	}
 	add_end(b);
 	return true;
@@ -343,7 +369,8 @@ static bool compose(struct spool *s)
 /* Everything recorded so far is on disk.  */
 static bool is_all_synced(const struct spool *s)
 {
-	return s->batch.does == BATCH_IDLE && !list_empty(&s->syncs) && waiting_count(&s->states) == 0;
+	return s->batch.does == BATCH_IDLE && !list_empty(&s->syncs) &&
+		waiting_count(&s->states) == 0;
 }
 
 static void tell_synced(struct spool *s)
@@ -389,7 +416,7 @@ static void commit_start(struct spool *s)
 	if (!anything_ready(s) && (list_empty(&s->syncs) || is_all_synced(s))) return;
 	if (!s->open && !open_segment(s)) return health_failed(s, -ENOSPC);
 	if (!compose(s)) {
-		if (compact_moved_nothing(s)) return;
+		if (compact_moved_nothing(s)) return commit_start(s);
 		s->too_large = s->open->end == 0;
 		if (!s->too_large) seal(s);
 		return;
@@ -418,7 +445,9 @@ void commit_now(struct spool *s)
 	while (s->commit_workers) {
 		io_workers_stop(s->commit_workers); /* what is on its way comes to its end */
 		s->commit_workers = NULL;
-		if (waiting_count(&s->states) == 0 && list_empty(&s->ready) && list_empty(&s->syncs)) return;
+		if (waiting_count(&s->states) == 0 && list_empty(&s->ready) &&
+			list_empty(&s->syncs))
+			return;
 		if (tried && s->sick) return;
 		if (s->sick) s->probe = tried = true;
 		s->hurry = true;

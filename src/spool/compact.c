@@ -1,21 +1,26 @@
 /* Making room.  The argument, for invariants 4 and 5 of spool.c:
  *
- *   - A start reads segments in the order of their generations, and of a message believes the last accept record, the
- *     state records behind that, and any done record.
- *   - A message is lost only if its last accept record goes before a later one is synced.  Here the victim is freed only
- *     with no refs, and a ref leaves it only when the copy is synced (move.c) or the message's done record is.
- *   - A message comes back only if a done record goes while an accept record that it voids stays.  A done record names
- *     an accept record by its place, and voids that and older copies.  A segment's `needs` are the segments
- *     whose accept records its done records void: the named one, the one being emptied (a message that was moved and
- *     ended has one there), and such as could not be emptied to the end (`stale`).  It is freed when none of them
- *     exists any more, or when those of its done records that are still needed have been written again, and are
- *     synced, before its freed record is even composed.
- *   - A message that ends while its copy is being written is voided twice: where it was, and where the copy is.  One
- *     that is moved out of another segment than the victim (for its chunks) is voided there at once.
- *   - The state of a live message is lost only if its last state records go.  They make the segment of its accept record
- *     needed likewise; here they are replaced by one record that says everything, if any of them is in the victim.
- *   - A batch that fails takes nothing over; the pass begins again later, and moves only what is still there.
- *   - While this works nothing else is freed, so what a worker reads does not change under it.  */
+ *   - A start reads segments in the order of their generations, and of a message believes the last
+ *     accept record, the state records behind that, and any done record.
+ *   - A message is lost only if its last accept record goes before a later one is synced.  Here the
+ *     victim is freed only with no refs, and a ref leaves it only when the copy is synced (move.c)
+ *     or the message's done record is.
+ *   - A message comes back only if a done record goes while an accept record that it voids stays.
+ *     A done record names an accept record by its place, and voids that and older copies.  A
+ *     segment's `needs` are the segments whose accept records its done records void: the named one,
+ *     the one being emptied (a message that was moved and ended has one there), and such as
+ *     messages were moved from and that are not freed yet (`stale`).  It is freed when none of them
+ *     exists any more, or when those of its done records that are still needed have been written
+ *     again, and are synced, before its freed record is even composed.
+ *   - A message that ends while its copy is being written is voided twice: where it was, and where
+ *     the copy is.  One that is moved out of another segment than the victim (for its chunks) is
+ *     voided there at once.
+ *   - The state of a live message is lost only if its last state records go.  They make the segment
+ *     of its accept record needed likewise; here they are replaced by one record that says
+ *     everything, if any of them is in the victim.
+ *   - A batch that fails takes nothing over; the pass begins again later, and moves only what is
+ *     still there.
+ *   - While a pass is on, freeing waits: what a worker reads does not change under it.  */
 #include "spool/compact.h"
 
 #include "spool/move.h"
@@ -27,10 +32,18 @@ enum { LOOK_MS = 10, WALK_ENTRIES = 4096, SPARE_SEGMENTS = 4, REST = 8 };
 
 struct compaction {
 	struct spool *spool;
-	enum { COMPACT_IDLE, COMPACT_LOADS, COMPACT_WALKS, COMPACT_READS, COMPACT_PLACES, COMPACT_WAITS, COMPACT_SYNCS } phase;
+	enum {
+		COMPACT_IDLE,
+		COMPACT_LOADS,
+		COMPACT_WALKS,
+		COMPACT_READS,
+		COMPACT_PLACES,
+		COMPACT_WAITS,
+		COMPACT_SYNCS
+	} phase;
 	struct segment *victim;
 	struct summary index;
-	struct str rest;          /* of its entries */
+	struct str rest; /* of its entries */
 	int error;
 	struct move move;
 	struct io_work work;
@@ -42,8 +55,8 @@ struct compaction {
 
 static bool is_free_able(const struct segment *g)
 {
-	return g->state == SEGMENT_SEALED && !g->keep && g->refs == 0 && g->pins == 0
-	       && (g->emptied || !segment_is_needed(g));
+	return g->state == SEGMENT_SEALED && !g->keep && g->refs == 0 && g->pins == 0 &&
+		(g->emptied || !segment_is_needed(g));
 }
 
 static void free_segment(struct spool *s, struct segment *g)
@@ -56,7 +69,8 @@ static bool is_worth_it(const struct spool *s, const struct segment *g)
 {
 	const struct segments *all = &s->segments;
 	bool sparse = g->live < g->size / 4;
-	bool crowded = all->octets > 2 * all->live + SPARE_SEGMENTS * s->segment_size && g->live < g->size / 8 * 7;
+	bool crowded = all->octets > 2 * all->live + SPARE_SEGMENTS * s->segment_size &&
+		g->live < g->size / 8 * 7;
 	return sparse || crowded;
 }
 
@@ -65,7 +79,9 @@ static struct segment *choose(struct spool *s)
 	struct segment *best = NULL;
 	for (uint32_t i = 1; i < s->segments.top; i++) {
 		struct segment *g = s->segments.at[i];
-		if (!g || g->state != SEGMENT_SEALED || g->keep || g->pins || g->emptied || g->rest_until > s->generation) continue;
+		if (!g || g->state != SEGMENT_SEALED || g->keep || g->pins || g->emptied ||
+			g->rest_until > s->generation)
+			continue;
 		if (is_worth_it(s, g) && (!best || g->live < best->live)) best = g;
 	}
 	return best;
@@ -93,13 +109,19 @@ static void load_run(struct io_work *work)
 	summary_init(&c->index, 0);
 	enum summary_found found = SUMMARY_NONE;
 	if (g->indexed) found = trailer_read(io, &g->file, g->size, g->generation, &trailer);
-	if (found == SUMMARY_WHOLE) found = summary_read(io, &g->file, g->size, &trailer, &c->index);
+	if (found == SUMMARY_WHOLE)
+		found = summary_read(io, &g->file, g->size, &trailer, &c->index);
 	c->error = 0;
 	if (found == SUMMARY_WHOLE) return;
 	summary_release(&c->index);
 	summary_init(&c->index, 0);
-	struct scan scan = {.io = io, .file = &g->file, .number = g->number, .generation = g->generation, .salt = g->salt,
-		.limit = g->end, .summary = &c->index};
+	struct scan scan = {.io = io,
+		.file = &g->file,
+		.number = g->number,
+		.generation = g->generation,
+		.salt = g->salt,
+		.limit = g->end,
+		.summary = &c->index};
 	c->error = scan_segment(&scan);
 }
 
@@ -120,6 +142,7 @@ static void begin_pass(struct compaction *c, struct segment *victim)
 	c->victim = c->move.victim = victim;
 	c->move.spool = c->spool;
 	c->move.moved = 0;
+	c->move.incomplete = false;
 	c->phase = COMPACT_LOADS;
 	c->work = (struct io_work){.run = load_run, .done = load_done};
 	io_work(c->spool->workers, &c->work);
@@ -136,11 +159,14 @@ static bool has_chunks_in(const struct spool *s, const struct spool_message *m, 
 	return false;
 }
 
-static bool is_needed_state(const struct compaction *c, const struct spool_message *m, const struct summary_entry *x)
+static bool is_needed_state(
+	const struct compaction *c, const struct spool_message *m, const struct summary_entry *x)
 {
 	const struct segment *g = spool_segment(c->spool, m->segment);
 	if (!g || g == c->victim || (m->state_segment == 0 && m->state_offset == 0)) return false;
-	return g->generation < c->victim->generation || (g->generation == c->victim->generation && x->head.offset > message_offset(c->spool, m));
+	return g->generation < c->victim->generation ||
+		(g->generation == c->victim->generation &&
+			x->head.offset > message_offset(c->spool, m));
 }
 
 static bool any_stale(const struct compaction *c)
@@ -154,7 +180,8 @@ static bool any_stale(const struct compaction *c)
 static void keep_done(struct compaction *c, const struct summary_entry *x)
 {
 	const struct segment *g = spool_segment(c->spool, x->done.accept.number);
-	bool exists = g && g != c->victim && g->state != SEGMENT_FREE && g->generation == x->done.accept.generation;
+	bool exists = g && g != c->victim && g->state != SEGMENT_FREE &&
+		g->generation == x->done.accept.generation;
 	if (exists || any_stale(c)) state_done(c->spool, x->head.id, &x->done.accept);
 }
 
@@ -170,20 +197,29 @@ static bool take_entry(struct compaction *c, const struct summary_entry *x)
 {
 	struct spool *s = c->spool;
 	if (x->head.type == RECORD_DONE) return keep_done(c, x), true;
-	if (x->head.type != RECORD_ACCEPT && x->head.type != RECORD_CHUNK && x->head.type != RECORD_STATE) return true;
+	if (x->head.type != RECORD_ACCEPT && x->head.type != RECORD_CHUNK &&
+		x->head.type != RECORD_STATE)
+		return true;
 	slot message = spool_find(&s->index, x->head.id);
 	if (!message || is_in_slice(c, message)) return true;
 	const struct spool_message *m = spool_message(&s->index, message);
 	if (m->flags & SPOOL_MESSAGE_DAMAGED) return true;
 	bool here = m->segment == c->victim->number;
 	switch (x->head.type) {
-	case RECORD_ACCEPT: return !here || message_offset(s, m) != x->head.offset || move_add(&c->move, MOVE_MESSAGE, message);
-	case RECORD_CHUNK: return !has_chunks_in(s, m, c->victim->number) || move_add(&c->move, MOVE_MESSAGE, message);
+	case RECORD_ACCEPT:
+		return !here || message_offset(s, m) != x->head.offset ||
+			move_add(&c->move, MOVE_MESSAGE, message);
+	case RECORD_CHUNK:
+		return !has_chunks_in(s, m, c->victim->number) ||
+			move_add(&c->move, MOVE_MESSAGE, message);
 	default: return !is_needed_state(c, m, x) || move_add(&c->move, MOVE_STATE, message);
 	}
 }
 
-static void read_run(struct io_work *work) { move_read(&CONTAINER_OF(work, struct compaction, work)->move); }
+static void read_run(struct io_work *work)
+{
+	move_read(&CONTAINER_OF(work, struct compaction, work)->move);
+}
 
 static void read_done(struct io_work *work)
 {
@@ -208,10 +244,13 @@ static void pass_synced(struct spool_op *op, int error)
 {
 	struct compaction *c = CONTAINER_OF(op, struct compaction, synced);
 	struct segment *victim = c->victim;
+	bool moved = c->move.moved > 0;
+	bool complete = !c->move.incomplete;
 	end_pass(c);
 	if (error || c->spool->closing) return;
-	victim->emptied = victim->refs == 0;
-	if (!victim->emptied) victim->rest_until = c->spool->generation + REST;
+	victim->stale |= moved; /* until it is freed */
+	victim->emptied = victim->refs == 0 && complete;
+	if (!victim->emptied && !moved) victim->rest_until = c->spool->generation + REST;
 	compact_look(c->spool);
 }
 
@@ -260,7 +299,10 @@ static void look(struct spool *s)
 	if (victim) begin_pass(c, victim);
 }
 
-static void timer_fired(struct timer *timer) { look(CONTAINER_OF(timer, struct compaction, timer)->spool); }
+static void timer_fired(struct timer *timer)
+{
+	look(CONTAINER_OF(timer, struct compaction, timer)->spool);
+}
 
 void compact_look(struct spool *s)
 {
@@ -327,12 +369,13 @@ void compact_refused(struct spool *s)
 	compact_failed(s);
 }
 
-/* The pass is given up; copies that were synced before stay, the segment they came from is `stale`.  */
+/* The pass is given up; copies that were synced before stay, the segment they came from is
+ * `stale`.  */
 void compact_failed(struct spool *s)
 {
 	struct compaction *c = s->compaction;
 	if (c->phase != COMPACT_PLACES && c->phase != COMPACT_WAITS) return;
-	if (c->move.moved > 0) c->victim->stale = true;
+	c->victim->stale |= c->move.moved > 0;
 	end_pass(c);
 }
 
@@ -340,8 +383,8 @@ void compact_synced(struct spool *s)
 {
 	struct compaction *c = s->compaction;
 	if (c->phase != COMPACT_PLACES && c->phase != COMPACT_WAITS) return;
-	if (s->closing) return end_pass(c);
 	bool over = move_synced(&c->move, s->batch.segment);
+	if (s->closing) return end_pass(c);
 	if (over) return walk(c);
 	if (!move_ready(&c->move)) read_slice(c);
 }

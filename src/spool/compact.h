@@ -1,5 +1,6 @@
-/* Making room: segments in which nothing is needed any more are freed; from segments with little that is, the rest is
- * moved forward first.  The argument why no message is lost or comes back is in compact.c.  */
+/* Making room: segments in which nothing is needed any more are freed; from segments with little
+ * that is, the rest is moved forward first.  The argument why no message is lost or comes back is
+ * in compact.c.  */
 #ifndef SPOOL_COMPACT_H
 #define SPOOL_COMPACT_H
 

@@ -1,6 +1,7 @@
-/* What a start finds after a crash that tears the last batch, and after damage anywhere.  A history is written once and
- * remembered after each batch; then the files are put back as they were at one of those moments, spoilt in one
- * way, and opened.  Damage costs what it hits and nothing else; nothing is ever garbled.  */
+/* What a start finds after a crash that tears the last batch, and after damage anywhere.  A
+ * history is written once and remembered after each batch; then the files are put back as they
+ * were at one of those moments, spoilt in one way, and opened.  Damage costs what it hits and
+ * nothing else; nothing is ever garbled.  */
 #include "spool/test.h"
 
 enum { SEGMENT = 64 << 10, STEPS = 260, MESSAGES = 200, FILES = 64, SECTOR = 512 };
@@ -10,7 +11,7 @@ struct kept_recipient {
 	uint32_t due;
 };
 
-struct kept {              /* a message as it was at a moment */
+struct kept { /* a message as it was at a moment */
 	uint64_t id;
 	uint64_t size;
 	uint32_t count;
@@ -18,7 +19,7 @@ struct kept {              /* a message as it was at a moment */
 	struct kept_recipient recipients[4];
 };
 
-struct moment {            /* after a batch was synced */
+struct moment { /* after a batch was synced */
 	uint32_t segment;
 	uint64_t end;
 	uint32_t count;
@@ -32,9 +33,9 @@ struct history_of {
 	uint32_t count;
 	struct moment moments[STEPS];
 	uint32_t moment_count;
-	char *files[FILES];      /* the final content */
+	char *files[FILES]; /* the final content */
 	uint64_t salts[FILES];
-	uint32_t file_count;     /* one past the highest number */
+	uint32_t file_count; /* one past the highest number */
 };
 
 static uint64_t below(struct history_of *h, uint64_t n) { return rng_below(&h->rng, n); }
@@ -47,7 +48,8 @@ static void remember(struct history_of *h)
 	const struct segment *g = h->b.spool->open;
 	struct segments *all = &h->b.spool->segments;
 	for (uint32_t i = 1; i < all->top; i++)
-		if (all->at[i]) all->at[i]->keep = true; /* the files only grow: a moment is a prefix */
+		if (all->at[i])
+			all->at[i]->keep = true; /* the files only grow: a moment is a prefix */
 	assert_non_null(g);
 	assert_true(h->moment_count < STEPS);
 	struct moment *at = &h->moments[h->moment_count++];
@@ -67,7 +69,8 @@ static void do_accept(struct history_of *h)
 	struct kept *k = &h->messages[h->count++];
 	*k = (struct kept){.id = m.id, .size = size, .count = count};
 	for (uint32_t i = 0; i < count; i++)
-		k->recipients[i] = (struct kept_recipient){RECIPIENT_DUE, 0, (uint32_t)(spool_created(m.id) / 1000)};
+		k->recipients[i] = (struct kept_recipient){
+			RECIPIENT_DUE, 0, (uint32_t)(spool_created(m.id) / 1000)};
 }
 
 static void do_outcome(struct history_of *h)
@@ -77,7 +80,8 @@ static void do_outcome(struct history_of *h)
 	uint32_t i = (uint32_t)below(h, k->count);
 	if (k->ended || k->recipients[i].state == RECIPIENT_DONE) return;
 	bool final = below(h, 4) == 0;
-	struct outcome o = bench_outcome(final ? OUTCOME_DELIVERED : OUTCOME_DEFERRED, "come again");
+	struct outcome o =
+		bench_outcome(final ? OUTCOME_DELIVERED : OUTCOME_DEFERRED, "come again");
 	slot r = bench_recipient(&h->b, spool_find(spool_index(h->b.spool), k->id), i);
 	uint32_t due = (uint32_t)below(h, 1u << 30);
 	k->ended = spool_outcome(h->b.spool, r, &o, due);
@@ -146,8 +150,8 @@ static void put_file(const struct history_of *h, uint32_t number, const char *oc
 	close(fd);
 }
 
-/* A segment opened before the one of a moment was then complete; a later one still blank.  Numbers are given out in order
- * here, as nothing is freed.  */
+/* A segment opened before the one of a moment was then complete; a later one still blank.  Numbers
+ * are given out in order here, as nothing is freed.  */
 static bool is_before(const struct history_of *h, uint32_t number, const struct moment *at)
 {
 	for (const struct moment *m = h->moments; m < at; m++)
@@ -203,11 +207,14 @@ static void assert_nothing_garbled(struct history_of *h)
 
 /* ---- torn batches ---- */
 
-/* Between this moment and the next the log was written on; some sectors of that reached the disk.  */
+/* Between this moment and the next the log was written on; some sectors of that reached the
+ * disk.  */
 static void tear(struct history_of *h, const struct moment *at, char spare[SEGMENT])
 {
 	const char *whole = h->files[at->segment];
-	uint64_t until = at + 1 < h->moments + h->moment_count && at[1].segment == at->segment ? at[1].end : at->end + 4096;
+	uint64_t until = at + 1 < h->moments + h->moment_count && at[1].segment == at->segment
+		? at[1].end
+		: at->end + 4096;
 	if (until > SEGMENT) until = SEGMENT;
 	uint64_t kind = below(h, 3), cut = at->end + below(h, until - at->end + 1);
 	for (uint64_t i = at->end; i < until; i += SECTOR) {
@@ -231,8 +238,12 @@ static void check_torn(struct history_of *h, uint32_t nth)
 		assert_int_equal(h->b.report.damaged_records, 0);
 		const struct moment *next = torn && nth + 1 < h->moment_count ? at + 1 : at;
 		for (uint32_t i = 0; i < at->count; i++)
-			/* What was in the torn batch may have got through, or not; more than one batch may lie in it.  */
-			if (!is_like(h, &at->messages[i]) && !(torn && memcmp(&at->messages[i], &next->messages[i], sizeof(struct kept))))
+			/* What was in the torn batch may have got through, or not; more than one
+			 * batch may lie in it.  */
+			if (!is_like(h, &at->messages[i]) &&
+				!(torn &&
+					memcmp(&at->messages[i], &next->messages[i],
+						sizeof(struct kept))))
 				fail_msg("message %u at moment %u", i, nth);
 		assert_nothing_garbled(h);
 		bench_close(&h->b);
@@ -250,7 +261,8 @@ static void survives_torn_batches(void **state)
 	(void)state;
 	struct history_of *h = calloc(1, sizeof(*h));
 	make_history(h, 7);
-	for (uint32_t i = 0; i < rounds("CRASH_ROUNDS", 150); i++) check_torn(h, i % h->moment_count);
+	for (uint32_t i = 0; i < rounds("CRASH_ROUNDS", 150); i++)
+		check_torn(h, i % h->moment_count);
 	free_history(h);
 }
 
@@ -270,8 +282,11 @@ static bool is_hit(const struct history_of *h, const struct damage *d, uint64_t 
 		struct disk_record r;
 		struct str payload;
 		size_t size;
-		if (!record_read(str_of(octets + at, SEGMENT - at), h->salts[d->file], &r, &payload, &size)) continue;
-		if (r.type != RECORD_BATCH && r.id == id && at < d->until && at + size > d->from) return true;
+		if (!record_read(str_of(octets + at, SEGMENT - at), h->salts[d->file], &r, &payload,
+			    &size))
+			continue;
+		if (r.type != RECORD_BATCH && r.id == id && at < d->until && at + size > d->from)
+			return true;
 	}
 	return false;
 }
@@ -291,7 +306,8 @@ static struct damage spoil(struct history_of *h)
 	d.until = d.from + size < SEGMENT ? d.from + size : SEGMENT;
 	bool zero = below(h, 2);
 	for (uint64_t i = d.from; i < d.until; i++)
-		octets[i] = zero && size >= SECTOR ? 0 : (char)(octets[i] ^ (1 + (int)below(h, 255)));
+		octets[i] =
+			zero && size >= SECTOR ? 0 : (char)(octets[i] ^ (1 + (int)below(h, 255)));
 	put_file(h, d.file, octets, d.cut ? d.from : SEGMENT);
 	free(octets);
 	return d;
@@ -307,8 +323,14 @@ static void check_damage(struct history_of *h)
 		bench_open(&h->b);
 		spool_check(h->b.spool);
 		for (uint32_t i = 0; i < h->count; i++)
-			if (!is_like(h, &h->messages[i]) && !is_hit(h, &d, h->messages[i].id))
-				{ log_flush(&h->b.log); size_t n = h->b.told.len < 900 ? h->b.told.len : 900; print_error("%.*s\n", (int)n, h->b.told.ptr + h->b.told.len - n); print_error("grows? %lu of %u\n", h->salts[d.file], h->file_count); fail_msg("message %u: file %u, %lu to %lu%s", i, d.file, d.from, d.until, d.cut ? ", cut" : "");}
+			if (!is_like(h, &h->messages[i]) && !is_hit(h, &d, h->messages[i].id)) {
+				log_flush(&h->b.log);
+				size_t n = h->b.told.len < 900 ? h->b.told.len : 900;
+				print_error("%.*s\n", (int)n, h->b.told.ptr + h->b.told.len - n);
+				print_error("grows? %lu of %u\n", h->salts[d.file], h->file_count);
+				fail_msg("message %u: file %u, %lu to %lu%s", i, d.file, d.from,
+					d.until, d.cut ? ", cut" : "");
+			}
 		assert_nothing_garbled(h);
 		bench_close(&h->b);
 	}

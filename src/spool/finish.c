@@ -1,10 +1,10 @@
 /* What follows from a batch: its success, or its failure.
  *
- * A failed write or sync says nothing about what is on the medium.  So the segment is given up at the last
- * point that is known to be good (`end`), and nothing is retried there.  The list of segments at the start of the next
- * one carries that end, and is synced before anything else is acknowledged: from then on what lies behind it is void,
- * should it ever reappear.  Accepts in the batch are answered with the error; state records leave again with the
- * next batch.  */
+ * A failed write or sync says nothing about what is on the medium.  So the segment is given up at
+ * the last point that is known to be good (`end`), and nothing is retried there.  The list of
+ * segments at the start of the next one carries that end, and is synced before anything else is
+ * acknowledged: from then on what lies behind it is void, should it ever reappear.  Accepts in the
+ * batch are answered with the error; state records leave again with the next batch.  */
 #include "spool/internal.h"
 
 #include "spool/compact.h"
@@ -67,13 +67,14 @@ static void succeeded(struct spool *s, struct batch *b)
 	compact_look(s);
 }
 
-/* A segment whose first batch failed is no part of the log: its file goes.  */
+/* A segment whose first batch failed is no part of the log: its file goes, and must not come back by a power cut with what
+ * was refused.  */
 static void discard(struct spool *s, struct segment *g)
 {
 	char path[SPOOL_PATH_MAX];
 	segment_enter(&s->segments, g, SEGMENT_FREE);
 	segments_forget(&s->segments, g->number);
-	(void)!io_unlink(s->io, segment_path(s, g->number, path));
+	if (io_unlink(s->io, segment_path(s, g->number, path)) == 0) (void)!io_dir_sync(s->io, s->path);
 	segment_drop(s->io, &s->segments, g);
 }
 
@@ -83,6 +84,7 @@ static void failed(struct spool *s, struct batch *b)
 	s->stats.failed_syncs++;
 	spool_told(s, "spool-write-failed", g->number, b->at, strerrordesc_np(-b->error));
 	g->broken = true;
+	g->end = g->synced;
 	s->open = NULL;
 	summary_release(&s->summary);
 	health_failed(s, b->error);

@@ -1,13 +1,15 @@
-/* Whether new mail can be taken.  Sick: a write or sync failed; until a trial batch, once a second, goes through,
- * everything that comes is refused, and nothing that was accepted is touched.  Room and memory: what is
- * left decides at the begin of each message.  Each trouble is told once, and its end.  */
+/* Whether new mail can be taken.  Sick: a write or sync failed; until a trial batch, once a
+ * second, goes through, everything that comes is refused, and nothing that was accepted is
+ * touched.  Room and memory: what is left decides at the begin of each message.  Each trouble is
+ * told once, and its end.  */
 #include "spool/internal.h"
 
 #include <errno.h>
 
 static void watch(struct spool *s)
 {
-	if (!timer_is_set(&s->health_timer)) io_timer_set(s->io, &s->health_timer, io_now(s->io) + s->health_ms);
+	if (!timer_is_set(&s->health_timer))
+		io_timer_set(s->io, &s->health_timer, io_now(s->io) + s->health_ms);
 }
 
 void health_failed(struct spool *s, int error)
@@ -40,9 +42,9 @@ void health_fail_ready(struct spool *s)
 
 size_t health_memory(const struct spool *s)
 {
-	return s->buffers + spool_index_memory(&s->index) + s->states.records.cap + s->states.effects.cap
-	       + s->batch.states.records.cap + s->batch.states.effects.cap + s->summary.entries.cap
-	       + s->summary.domains.cap;
+	return s->buffers + spool_index_memory(&s->index) + s->states.records.cap +
+		s->states.effects.cap + s->batch.states.records.cap + s->batch.states.effects.cap +
+		s->summary.entries.cap + s->summary.domains.cap;
 }
 
 static void ask_file_system(struct spool *s)
@@ -60,22 +62,27 @@ bool health_disk_room(struct spool *s, uint64_t octets)
 	return s->fs_free >= octets && s->fs_free - octets >= s->options.disk_free;
 }
 
-/* The last half of the last segment is for what becomes of the mail that is here, and for making room.  */
+/* The last half of the last segment is for what becomes of the mail that is here, and for making
+ * room.  */
 static bool has_room(struct spool *s)
 {
 	if (s->segments.free_count > 0) return health_disk_room(s, 0);
-	if (s->open && !s->open->grows && s->open->end < s->segment_size / 2) return health_disk_room(s, 0);
+	if (s->open && !s->open->grows && s->open->end < s->segment_size / 2)
+		return health_disk_room(s, 0);
 	return health_disk_room(s, s->segment_size);
 }
 
 int health_refusal(struct spool *s)
 {
 	int error = s->sick;
-	if (!error && s->options.memory_max && health_memory(s) >= s->options.memory_max) error = -ENOMEM;
+	if (!error && s->options.memory_max && health_memory(s) >= s->options.memory_max)
+		error = -ENOMEM;
 	if (!error && !has_room(s)) error = -ENOSPC;
 	if (!error) return 0;
-	if (!s->refused && error == -ENOSPC) spool_told(s, "spool-full", 0, 0, "no room for new mail");
-	if (!s->refused && error == -ENOMEM) spool_told(s, "spool-memory", 0, 0, "no memory for new mail");
+	if (!s->refused && error == -ENOSPC)
+		spool_told(s, "spool-full", 0, 0, "no room for new mail");
+	if (!s->refused && error == -ENOMEM)
+		spool_told(s, "spool-memory", 0, 0, "no memory for new mail");
 	s->refused = true;
 	watch(s);
 	return error;

@@ -1,6 +1,6 @@
-/* Keeps a few free segments ready, each written once with zeros so that a later sync of records touches
- * nothing but data; gives back files that are too many.  Works in the background; who finds no free segment
- * does not wait for it.  */
+/* Keeps a few free segments ready, each written once with zeros so that a later sync of records
+ * touches nothing but data; gives back files that are too many.  Works in the background; who
+ * finds no free segment does not wait for it.  */
 #include "spool/internal.h"
 
 #include <errno.h>
@@ -35,7 +35,8 @@ static int make_file(struct spool *s, uint32_t number, uint64_t size, struct io_
 {
 	char path[SPOOL_PATH_MAX];
 	segment_path(s, number, path);
-	int error = io_file_open(s->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, file);
+	int error =
+		io_file_open(s->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, file);
 	if (error) return error;
 	error = write_zeros(s->io, file, size);
 	if (!error) error = io_dir_sync(s->io, s->path);
@@ -67,7 +68,8 @@ static void unlink_done(struct io_work *work)
 	maker_look(s);
 }
 
-/* The number was taken when the work was given out, so that nobody else grows a file of that name.  */
+/* The number was taken when the work was given out, so that nobody else grows a file of that
+ * name.  */
 static void make_done(struct io_work *work)
 {
 	struct maker *k = CONTAINER_OF(work, struct maker, work);
@@ -85,7 +87,8 @@ static void make_done(struct io_work *work)
 	maker_look(s);
 }
 
-static void give_work(struct maker *k, void (*run)(struct io_work *), void (*done)(struct io_work *))
+static void give_work(
+	struct maker *k, void (*run)(struct io_work *), void (*done)(struct io_work *))
 {
 	k->busy = true;
 	k->work = (struct io_work){.run = run, .done = done};
@@ -122,7 +125,8 @@ void maker_look(struct spool *s)
 	if (!health_disk_room(s, 2 * s->segment_size)) return;
 	k->number = segments_number(&s->segments);
 	k->size = s->segment_size;
-	if (!k->number || !segment_add(&s->segments, k->number, k->size, (struct io_file){-1})) return;
+	if (!k->number || !segment_add(&s->segments, k->number, k->size, (struct io_file){-1}))
+		return;
 	give_work(k, run_make, make_done);
 }
 

@@ -13,8 +13,8 @@ static bool is_settled(const struct spool *s, const struct spool_message *m)
 {
 	const struct batch *b = &s->batch;
 	if (m->state_segment == 0) return m->state_offset == 0;
-	return b->does != BATCH_WRITES || m->state_segment != b->segment->number
-	       || m->state_offset * (uint64_t)RECORD_ALIGN < b->at;
+	return b->does != BATCH_WRITES || m->state_segment != b->segment->number ||
+		m->state_offset * (uint64_t)RECORD_ALIGN < b->at;
 }
 
 bool move_add(struct move *v, enum move_kind kind, slot message)
@@ -24,7 +24,8 @@ bool move_add(struct move *v, enum move_kind kind, slot message)
 	if (v->count == MOVE_ITEMS || v->octets >= MOVE_OCTETS || !is_settled(s, m)) return false;
 	struct move_item *item = &v->items[v->count++];
 	*item = (struct move_item){.kind = kind, .message = message, .id = m->id};
-	for (slot t = m->recipients; t; t = spool_recipient(&s->index, t)->sibling) item->recipients++;
+	for (slot t = m->recipients; t; t = spool_recipient(&s->index, t)->sibling)
+		item->recipients++;
 	v->octets += kind == MOVE_MESSAGE ? size_of_class(m->size_class) : SPOOL_STATE_OCTETS;
 	return true;
 }
@@ -68,8 +69,11 @@ static void keep_outcomes(struct move_item *item, struct str recipients)
 	struct disk_recipient one;
 	struct str outcome;
 	while (take_recipient(&recipients, &one, &outcome)) {
-		if (one.index >= item->recipients || outcome.len == 0 || item->outcomes[one.index].len) continue;
-		if (!arena_copy(&item->arena, outcome, &item->outcomes[one.index])) item->error = -ENOMEM;
+		if (one.index >= item->recipients || outcome.len == 0 ||
+			item->outcomes[one.index].len)
+			continue;
+		if (!arena_copy(&item->arena, outcome, &item->outcomes[one.index]))
+			item->error = -ENOMEM;
 	}
 }
 
@@ -87,6 +91,7 @@ static void read_chain(struct move *v, struct move_item *item)
 		if (segment == v->victim->number) item->touched = true;
 		keep_outcomes(item, recipients);
 	}
+	if (chain.error) item->error = chain.error;
 	chain_release(&chain);
 }
 
@@ -97,10 +102,11 @@ static int read_accept(struct move *v, struct move_item *item)
 	const struct segment *g = spool_segment(v->spool, item->accept_number);
 	buf_init(&item->record, RECORD_ROOM);
 	if (!g) return -EBADMSG;
-	int error = segment_read(v->spool, g, item->accept_offset, size_of_class(item->size_class), &item->record,
-		RECORD_ACCEPT, item->id, &head, &payload);
+	int error = segment_read(v->spool, g, item->accept_offset, size_of_class(item->size_class),
+		&item->record, RECORD_ACCEPT, item->id, &head, &payload);
 	if (error) return error;
-	if (!accept_view(payload, &item->view) || item->view.head.recipients != item->recipients) return -EBADMSG;
+	if (!accept_view(payload, &item->view) || item->view.head.recipients != item->recipients)
+		return -EBADMSG;
 	keep_outcomes(item, item->view.states);
 	if (item->list.len > 0 || item->view.chunks.len == 0) return 0;
 	buf_init(&item->list, RECORD_ROOM);
@@ -119,8 +125,9 @@ static int read_chunk(struct move *v, struct move_item *item, uint32_t nth)
 	struct str payload;
 	*c = (struct move_chunk){.nth = nth};
 	buf_init(&c->data, sizeof(c->head) + from->length);
-	int error = segment_read(v->spool, v->victim, from->place.offset, sizeof(c->head) + from->length, &c->data,
-		RECORD_CHUNK, item->id, &c->head, &payload);
+	int error = segment_read(v->spool, v->victim, from->place.offset,
+		sizeof(c->head) + from->length, &c->data, RECORD_CHUNK, item->id, &c->head,
+		&payload);
 	if (!error && payload.len != from->length) error = -EBADMSG;
 	item->chunk_count++;
 	return error;
@@ -132,7 +139,9 @@ static int read_chunks(struct move *v, struct move_item *item)
 	uint64_t octets = 0, most = v->spool->segment_size / 4;
 	for (uint32_t i = 0; i < count && item->chunk_count < MOVE_CHUNKS && octets < most; i++) {
 		const struct disk_place *place = &listed(item, i)->place;
-		if (place->number != v->victim->number || place->generation != v->victim->generation) continue;
+		if (place->number != v->victim->number ||
+			place->generation != v->victim->generation)
+			continue;
 		octets += listed(item, i)->length;
 		int error = read_chunk(v, item, i);
 		if (error) return error;
@@ -191,13 +200,17 @@ static bool is_unchanged(const struct move *v, const struct move_item *item)
 	return m->state_segment == item->state_number && m->state_offset == item->state_offset;
 }
 
-static bool place_chunk(struct move *v, struct batch *b, struct move_item *item, struct move_chunk *c)
+static bool place_chunk(
+	struct move *v, struct batch *b, struct move_item *item, struct move_chunk *c)
 {
 	struct spool *s = v->spool;
 	size_t length = c->data.len - sizeof(c->head);
-	if (!commit_fits(s, c->data.len, sizeof(struct disk_entry) + sizeof(struct disk_entry_chunk))) return false;
+	if (!commit_fits(
+		    s, c->data.len, sizeof(struct disk_entry) + sizeof(struct disk_entry_chunk)))
+		return false;
 	c->placed = *listed(item, c->nth);
-	c->placed.place = (struct disk_place){b->segment->number, commit_here(b), b->segment->generation};
+	c->placed.place =
+		(struct disk_place){b->segment->number, commit_here(b), b->segment->generation};
 	summary_chunk(&s->summary, item->id, &c->placed);
 	struct iovec body = {c->data.ptr + sizeof(c->head), length};
 	commit_add(b, &c->head, sizeof(c->head), &body, 1);
@@ -210,8 +223,10 @@ static bool place_chunks(struct move *v, struct batch *b, struct move_item *item
 	uint64_t octets = 0;
 	if (b->iov_count + 3 * (int)item->chunk_count > SPOOL_BATCH_IOV - 4) return false;
 	if (b->part_count + (int)item->chunk_count > SPOOL_BATCH_PARTS - 4) return false;
-	for (uint32_t i = 0; i < item->chunk_count; i++) octets += record_round(item->chunks[i].data.len);
-	if (!commit_fits(v->spool, octets, item->chunk_count * 2 * sizeof(struct disk_entry))) return false;
+	for (uint32_t i = 0; i < item->chunk_count; i++)
+		octets += record_round(item->chunks[i].data.len);
+	if (!commit_fits(v->spool, octets, item->chunk_count * 2 * sizeof(struct disk_entry)))
+		return false;
 	for (uint32_t i = 0; i < item->chunk_count; i++)
 		if (!place_chunk(v, b, item, &item->chunks[i])) return false;
 	item->phase = MOVE_PLACED;
@@ -222,8 +237,12 @@ static void add_states(const struct spool *s, const struct spool_message *m, str
 {
 	for (slot t = m->recipients; t;) {
 		const struct spool_recipient *r = spool_recipient(&s->index, t);
-		struct str outcome = r->state == RECIPIENT_DONE ? STR_NONE : item->outcomes[r->index];
-		struct disk_recipient to = {.index = r->index, .state = state_on_disk(r), .attempts = r->attempts, .due = r->due,
+		struct str outcome =
+			r->state == RECIPIENT_DONE ? STR_NONE : item->outcomes[r->index];
+		struct disk_recipient to = {.index = r->index,
+			.state = state_on_disk(r),
+			.attempts = r->attempts,
+			.due = r->due,
 			.outcome = (uint32_t)outcome.len};
 		buf_add(&item->head, str_of(&to, sizeof(to)));
 		buf_add(&item->head, outcome);
@@ -231,7 +250,8 @@ static void add_states(const struct spool *s, const struct spool_message *m, str
 	}
 }
 
-/* The head of the new accept record, with the state of this moment; the rest follows from what was read.  */
+/* The head of the new accept record, with the state of this moment; the rest follows from what was
+ * read.  */
 static bool make_head(struct move *v, struct move_item *item)
 {
 	static const char zeros[RECORD_ALIGN];
@@ -249,7 +269,8 @@ static bool make_head(struct move *v, struct move_item *item)
 	if (!buf_ok(&item->head)) return false;
 	accept.flags = m->flags & SPOOL_MESSAGE_DELAY_TOLD;
 	accept.states = (uint32_t)(item->head.len - before);
-	item->length = item->head.len - sizeof(zeros) + item->view.envelope.len + item->list.len + item->view.body.len;
+	item->length = item->head.len - sizeof(zeros) + item->view.envelope.len + item->list.len +
+		item->view.body.len;
 	head.length = (uint32_t)(item->length - sizeof(head));
 	memcpy(item->head.ptr + sizeof(zeros), &head, sizeof(head));
 	memcpy(item->head.ptr + sizeof(zeros) + sizeof(head), &accept, sizeof(accept));
@@ -267,15 +288,21 @@ static bool summarize(struct move *v, const struct batch *b, const struct move_i
 	arena_init(&arena, ARENA_MAX);
 	bool ok = envelope_decode(&encoded, &arena, &e) && e.recipient_count == item->recipients;
 	if (ok) {
-		struct summary_accept to = {.id = item->id, .offset = commit_here(b), .flags = m->flags & SPOOL_MESSAGE_DELAY_TOLD,
-			.tag = m->tag, .length = (uint32_t)item->length, .recipients = (uint16_t)item->recipients,
+		struct summary_accept to = {.id = item->id,
+			.offset = commit_here(b),
+			.flags = m->flags & SPOOL_MESSAGE_DELAY_TOLD,
+			.tag = m->tag,
+			.length = (uint32_t)item->length,
+			.recipients = (uint16_t)item->recipients,
 			.chunks = (uint32_t)(item->list.len / sizeof(struct disk_chunk))};
 		summary_accept(&s->summary, &to);
 		summary_put(&s->summary, item->list.ptr, item->list.len);
 		for (slot t = m->recipients; t;) {
 			const struct spool_recipient *r = spool_recipient(&s->index, t);
-			struct disk_entry_recipient one = {.due = r->due, .state = state_on_disk(r), .attempts = r->attempts};
-			summary_recipient(&s->summary, domain_of(e.recipients[r->index].address, octets), &one);
+			struct disk_entry_recipient one = {
+				.due = r->due, .state = state_on_disk(r), .attempts = r->attempts};
+			summary_recipient(&s->summary,
+				domain_of(e.recipients[r->index].address, octets), &one);
 			t = r->sibling;
 		}
 		summary_end(&s->summary);
@@ -292,7 +319,9 @@ static bool place_message(struct move *v, struct batch *b, struct move_item *ite
 		item->phase = MOVE_OVER;
 		return true;
 	}
-	uint64_t need = 48 + item->recipients * (uint64_t)(sizeof(struct disk_entry_recipient) + ADDRESS_ROOM) + item->list.len;
+	uint64_t need = 48 +
+		item->recipients * (uint64_t)(sizeof(struct disk_entry_recipient) + ADDRESS_ROOM) +
+		item->list.len;
 	if (!commit_fits(v->spool, item->length, need)) return false;
 	if (!summarize(v, b, item)) {
 		item->error = -EBADMSG;
@@ -302,10 +331,14 @@ static bool place_message(struct move *v, struct batch *b, struct move_item *ite
 	item->offset = commit_here(b);
 	struct iovec rest[3];
 	int count = 0;
-	rest[count++] = (struct iovec){(void *)(uintptr_t)item->view.envelope.ptr, item->view.envelope.len};
+	rest[count++] =
+		(struct iovec){(void *)(uintptr_t)item->view.envelope.ptr, item->view.envelope.len};
 	if (item->list.len) rest[count++] = (struct iovec){item->list.ptr, item->list.len};
-	if (item->view.body.len) rest[count++] = (struct iovec){(void *)(uintptr_t)item->view.body.ptr, item->view.body.len};
-	commit_add(b, (struct disk_record *)(void *)(item->head.ptr + RECORD_ALIGN), item->head.len - RECORD_ALIGN, rest, count);
+	if (item->view.body.len)
+		rest[count++] =
+			(struct iovec){(void *)(uintptr_t)item->view.body.ptr, item->view.body.len};
+	commit_add(b, (struct disk_record *)(void *)(item->head.ptr + RECORD_ALIGN),
+		item->head.len - RECORD_ALIGN, rest, count);
 	item->phase = MOVE_PLACED;
 	return true;
 }
@@ -321,9 +354,11 @@ static void place_state(struct move *v, struct move_item *item)
 static void cannot_move(struct move *v, const struct move_item *item)
 {
 	struct spool_message *m = spool_message(&v->spool->index, item->message);
+	v->incomplete = true;
 	if (item->error != -EBADMSG || m->flags & SPOOL_MESSAGE_DAMAGED) return;
 	m->flags |= SPOOL_MESSAGE_DAMAGED;
-	spool_told(v->spool, "spool-message-damaged", m->segment, (uint64_t)item->accept_offset * RECORD_ALIGN,
+	spool_told(v->spool, "spool-message-damaged", m->segment,
+		(uint64_t)item->accept_offset * RECORD_ALIGN,
 		"it cannot be moved: the accept record or a part is spoilt");
 }
 
@@ -350,7 +385,8 @@ void move_place(struct move *v, struct batch *b)
 
 static void take_over_chunks(struct move_item *item)
 {
-	for (uint32_t i = 0; i < item->chunk_count; i++) *listed(item, item->chunks[i].nth) = item->chunks[i].placed;
+	for (uint32_t i = 0; i < item->chunk_count; i++)
+		*listed(item, item->chunks[i].nth) = item->chunks[i].placed;
 	release_chunks(item);
 	item->phase = MOVE_AGAIN;
 }
@@ -388,7 +424,8 @@ static void take_over(struct move *v, struct move_item *item, const struct segme
 {
 	struct spool *s = v->spool;
 	struct spool_message *m = spool_message(&s->index, item->message);
-	struct disk_place to = {target->number, item->offset, target->generation}, from = place_of(s, m);
+	struct disk_place to = {target->number, item->offset, target->generation},
+			  from = place_of(s, m);
 	item->phase = MOVE_OVER;
 	if (!is_alive(v, item)) return state_done(s, item->id, &to);
 	if (!take_over_places(s, m, item)) return state_done(s, item->id, &to);

@@ -1,4 +1,5 @@
-/* Reading a message: the accept record whole, with envelope and the rest of the body; chunks one by one, each checked.  */
+/* Reading a message: the accept record whole, with envelope and the rest of the body; chunks one
+ * by one, each checked.  */
 #include "spool/internal.h"
 
 #include "spool/view.h"
@@ -19,11 +20,13 @@ static void pin_all(struct spool_reader *r, bool in)
 {
 	pin(r->spool, r->pinned, in);
 	struct str rest = r->chunks;
-	for (struct disk_chunk c; take_octets(&rest, &c, sizeof(c));) pin(r->spool, c.place.number, in);
+	for (struct disk_chunk c; take_octets(&rest, &c, sizeof(c));)
+		pin(r->spool, c.place.number, in);
 }
 
-int segment_read(struct spool *s, const struct segment *g, uint32_t offset, size_t room, struct buf *to, enum record_type type,
-	uint64_t id, struct disk_record *ret, struct str *ret_payload)
+int segment_read(struct spool *s, const struct segment *g, uint32_t offset, size_t room,
+	struct buf *to, enum record_type type, uint64_t id, struct disk_record *ret,
+	struct str *ret_payload)
 {
 	size_t size, before = to->len;
 	char *at = buf_reserve(to, room);
@@ -59,8 +62,8 @@ static int open_record(struct spool_reader *r, struct spool_message *m)
 	struct str payload;
 	struct accept_view view;
 	if (!g) return -EBADMSG;
-	int error = segment_read(s, g, message_offset(s, m), size_of_class(m->size_class), &r->record, RECORD_ACCEPT, m->id,
-		&head, &payload);
+	int error = segment_read(s, g, message_offset(s, m), size_of_class(m->size_class),
+		&r->record, RECORD_ACCEPT, m->id, &head, &payload);
 	if (error) return error;
 	if (!accept_view(payload, &view)) return -EBADMSG;
 	if (!envelope_decode(&view.envelope, &r->arena, &r->envelope)) return -EBADMSG;
@@ -77,7 +80,8 @@ static int check_chunks(const struct spool_reader *r)
 	struct str rest = r->chunks;
 	for (struct disk_chunk c; take_octets(&rest, &c, sizeof(c));) {
 		const struct segment *g = spool_segment(r->spool, c.place.number);
-		if (!g || g->state == SEGMENT_FREE || g->generation != c.place.generation) return -EBADMSG;
+		if (!g || g->state == SEGMENT_FREE || g->generation != c.place.generation)
+			return -EBADMSG;
 		if (c.length > SPOOL_CHUNK) return -EBADMSG;
 	}
 	return 0;
@@ -108,12 +112,13 @@ static int read_chunk(struct spool_reader *r, struct str *ret)
 	struct disk_chunk c;
 	struct disk_record head;
 	memcpy(&c, r->chunks.ptr + (size_t)r->chunk * sizeof(c), sizeof(c));
-	size_t body = (size_t)(r->inline_body.ptr - r->record.ptr), keep = body + r->inline_body.len;
+	size_t body = (size_t)(r->inline_body.ptr - r->record.ptr),
+	       keep = body + r->inline_body.len;
 	r->record.len = keep;
 	const struct segment *g = spool_segment(r->spool, c.place.number);
 	if (!g || g->generation != c.place.generation) return -EBADMSG;
-	int error = segment_read(r->spool, g, c.place.offset, sizeof(head) + c.length, &r->record, RECORD_CHUNK, r->id,
-		&head, ret);
+	int error = segment_read(r->spool, g, c.place.offset, sizeof(head) + c.length, &r->record,
+		RECORD_CHUNK, r->id, &head, ret);
 	r->inline_body.ptr = r->record.ptr + body;
 	r->record.len = keep;
 	if (error) return error;
@@ -128,7 +133,9 @@ int spool_read(struct spool_reader *r, struct str *ret_octets)
 		int error = read_chunk(r, ret_octets);
 		if (error == -EBADMSG) {
 			slot message = spool_find(&r->spool->index, r->id);
-			if (message) return damaged(r->spool, spool_message(&r->spool->index, message), "a part is spoilt");
+			if (message)
+				return damaged(r->spool, spool_message(&r->spool->index, message),
+					"a part is spoilt");
 		}
 		if (error) return error;
 		r->chunk++;

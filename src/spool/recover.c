@@ -1,30 +1,31 @@
-/* Recovery: from the evidence of each file to what is part of the log.  Nothing is decided by one record alone:
+/* Recovery: from the evidence of each file to what is part of the log.
  *
- *      evidence                                       what is done
- *   a  header whole, index whole                      the index is used, nothing else is read
- *   b  header whole, no index                         scanned: it was being written
- *   c  b, what does not pass had not been synced      what passes is used: a torn tail, nobody was told of it
- *   d  b, what does not pass had been synced          what passes is used; each loss is told with its place
- *   e  header whole, index spoilt                     scanned as b
- *   f  header spoilt, first record or trailer says     as b, unless it ends with an index
- *      who it is
- *   g  header spoilt, the list of segments does       as b
- *   h  header spoilt, and nobody knows it             free if there is a list; else left alone, told
- *   i  blank, of full size                            free
- *   k  empty, or blank and short                      removed: its making was interrupted
- *   l  whole, but not on the newest list              free: it was freed, or its first batch was never synced
- *   m  on the list, but there is no such file         told; what was in it is lost
- *   n  the number in the header is not the name's     a copy: told, left alone
- *   o  the list says where it ends                    nothing behind that is looked at: its sync had failed
- *   p  shorter than the list says                     told; what is there is used
- *   q  there is no list at all                        every segment that can be read is part of the log
+ *      evidence                                  what is done
+ *   a  header whole, index whole                 the index is used, nothing else is read
+ *   b  header whole, no index                    scanned: it was being written
+ *   c  b, what does not pass was not synced      what passes is used: a torn tail, nobody was told
+ *   d  b, what does not pass had been synced     what passes is used; each loss is told
+ *   e  header whole, index spoilt                scanned as b
+ *   f  header spoilt, first record or trailer    as a or b; told
+ *      says who it is
+ *   g  header spoilt, the list says who it is    as a or b; told
+ *   h  header spoilt, and nobody knows it        free if there is a list; else left alone, told
+ *   i  blank, of full size                       free
+ *   k  empty, or blank and short                 removed: its making was interrupted
+ *   l  whole, but not on the newest list         free: it was freed, or never synced
+ *   m  on the list, but there is no such file    told; what was in it is lost
+ *   n  the number in the header is not its name  a copy: told, left alone
+ *   o  the list says where it ends               nothing behind is looked at: that sync had failed
+ *   p  shorter than the list says                told; what is there is used
+ *   q  there is no list at all                   every segment that can be read is part of the log
  *
- * The newest list is that of the segment with the highest generation whose first record is whole; freed
- * records behind it are applied to it.  Segments with a higher generation have lost their list: they are
- * part of the log.  Rows of records are in restore.c and doc/spool.md.
+ * The newest list is that of the segment with the highest generation whose first record is whole;
+ * freed records behind it are applied to it.  Segments with a higher generation have lost their
+ * list: they are part of the log.  Rows of records are in doc/spool.md.
  *
- * Recovery writes nothing but indexes into room that is unused, so it can be cut off anywhere and begin again; and it
- * syncs what it has scanned, since another life of the server may have written that without a sync.  */
+ * Recovery writes nothing but indexes into room that is unused, so it can be cut off anywhere and
+ * begin again; and it syncs what it has scanned, since another life of the server may have written
+ * that without a sync.  */
 #include "spool/recover.h"
 
 #include <errno.h>
@@ -63,7 +64,8 @@ static bool is_zero(const struct disk_header *h)
 	return memcmp(h, &zero, sizeof(zero)) == 0;
 }
 
-/* Where the header is spoilt: by the first record, or by the trailer, which the first batch was synced with.  */
+/* Where the header is spoilt: by the first record, or by the trailer, which the first batch was
+ * synced with.  */
 static void identify(struct spool *s, struct evidence *e)
 {
 	struct disk_segment self = {0};
@@ -71,7 +73,8 @@ static void identify(struct spool *s, struct evidence *e)
 	e->identified = scan_identify(s->io, &e->file, e->number, &self);
 	if (!e->identified) self.generation = 0;
 	enum summary_found found = trailer_read(s->io, &e->file, e->file_size, 0, &t);
-	if ((found == SUMMARY_OPEN || found == SUMMARY_WHOLE) && t.number == e->number && t.generation > self.generation) {
+	if ((found == SUMMARY_OPEN || found == SUMMARY_WHOLE) && t.number == e->number &&
+		t.generation > self.generation) {
 		self = (struct disk_segment){.generation = t.generation, .salt = t.salt};
 		e->identified = true;
 	}
@@ -140,7 +143,8 @@ static int gather(struct recovery *r)
 	if (r->count) qsort(r->all, r->count, sizeof(*r->all), by_generation);
 	for (uint32_t i = 0; i < r->count; i++) {
 		if (r->all[i].generation > s->generation) s->generation = r->all[i].generation;
-		if (r->all[i].foreign) told(r, &r->all[i], 0, "the file is a copy of another segment");
+		if (r->all[i].foreign)
+			told(r, &r->all[i], 0, "the file is a copy of another segment");
 	}
 	return error;
 }
@@ -163,8 +167,16 @@ static int load_by_scan(struct recovery *r, struct evidence *e)
 	struct damage_context context = {r, e};
 	uint64_t limit = e->file_size < e->size ? e->file_size : e->size;
 	if (e->limit && e->limit < limit) limit = e->limit;
-	struct scan scan = {.io = r->spool->io, .file = &e->file, .number = e->number, .generation = e->generation,
-		.salt = e->salt, .limit = limit, .synced = e->limit, .damaged = damage_found, .context = &context, .summary = &e->summary};
+	struct scan scan = {.io = r->spool->io,
+		.file = &e->file,
+		.number = e->number,
+		.generation = e->generation,
+		.salt = e->salt,
+		.limit = limit,
+		.synced = e->limit,
+		.damaged = damage_found,
+		.context = &context,
+		.summary = &e->summary};
 	summary_release(&e->summary);
 	summary_init(&e->summary, r->spool->seed);
 	int error = scan_segment(&scan);
@@ -184,17 +196,22 @@ static int load(struct recovery *r, struct evidence *e)
 	struct spool *s = r->spool;
 	struct disk_trailer trailer;
 	summary_init(&e->summary, r->spool->seed);
-	if (e->file_size < e->size && e->limit > e->file_size) told(r, e, e->file_size, "the file is cut off");
+	if (!e->headed) told(r, e, 0, "the header is spoilt");
+	if (e->file_size < e->size && e->limit > e->file_size)
+		told(r, e, e->file_size, "the file is cut off");
 	enum summary_found found = SUMMARY_NONE;
-	if (e->file_size == e->size) found = trailer_read(s->io, &e->file, e->file_size, e->generation, &trailer);
-	if (found == SUMMARY_WHOLE && (trailer.salt != e->salt || trailer.number != e->number)) found = SUMMARY_NONE;
-	if (found == SUMMARY_WHOLE) found = summary_read(s->io, &e->file, e->file_size, &trailer, &e->summary);
+	if (e->file_size == e->size)
+		found = trailer_read(s->io, &e->file, e->file_size, e->generation, &trailer);
+	if (found == SUMMARY_WHOLE && (trailer.salt != e->salt || trailer.number != e->number))
+		found = SUMMARY_NONE;
+	if (found == SUMMARY_WHOLE)
+		found = summary_read(s->io, &e->file, e->file_size, &trailer, &e->summary);
 	if (found == SUMMARY_WHOLE) {
 		e->end = trailer.end;
 		return 0;
 	}
-	if (found == SUMMARY_DAMAGED) told(r, e, e->size, "the index is spoilt: the records are read");
-	if (!e->headed) told(r, e, 0, "the header is spoilt: the records are read");
+	if (found == SUMMARY_DAMAGED)
+		told(r, e, e->size, "the index is spoilt: the records are read");
 	return load_by_scan(r, e);
 }
 
@@ -204,7 +221,8 @@ static bool list_of(const struct evidence *e, struct summary_entry *ret)
 {
 	struct str rest = buf_str(&e->summary.entries);
 	while (summary_next(&rest, ret))
-		if (ret->head.type == RECORD_SEGMENTS && ret->head.count > 0) return ret->segments[0].number == e->number;
+		if (ret->head.type == RECORD_SEGMENTS && ret->head.count > 0)
+			return ret->segments[0].number == e->number;
 	return false;
 }
 
@@ -234,7 +252,9 @@ static bool is_freed(const struct recovery *r, uint32_t number, uint64_t generat
 	for (uint32_t i = 0; i < r->count; i++) {
 		struct str rest = buf_str(&r->all[i].summary.entries);
 		for (struct summary_entry x; summary_next(&rest, &x);)
-			if (x.head.type == RECORD_FREED && x.freed.number == number && x.freed.generation == generation) return true;
+			if (x.head.type == RECORD_FREED && x.freed.number == number &&
+				x.freed.generation == generation)
+				return true;
 	}
 	return false;
 }
@@ -281,7 +301,8 @@ static int decide(struct recovery *r)
 	apply_list(r, &list);
 	for (uint32_t i = 0; i < r->count; i++)
 		if (r->all[i].loaded) apply_freed(r, &r->all[i]);
-	qsort(r->all, r->count, sizeof(*r->all), by_generation); /* some have got one from the list */
+	qsort(r->all, r->count, sizeof(*r->all),
+		by_generation); /* some have got one from the list */
 	return 0;
 }
 
@@ -319,8 +340,8 @@ static int enter_live(struct recovery *r, struct evidence *e)
 	return 0;
 }
 
-/* So that the next start need not scan it again; after a loss the evidence stays as it is.  What another
- * life of the server has written last may be in memory only.  */
+/* So that the next start need not scan it again; after a loss the evidence stays as it is.  What
+ * another life of the server has written last may be in memory only.  */
 static int settle(struct recovery *r, struct evidence *e)
 {
 	struct spool *s = r->spool;
@@ -380,13 +401,20 @@ int recover(struct spool *s, struct spool_report *report, const char **ret_why)
 	if (!r) return -ENOMEM;
 	r->spool = s;
 	r->report = report;
-	int error = recovered_open(s) ? gather(r) : -ENOMEM;
+	int error = recovered_open(s) ? 0 : -ENOMEM;
+	/* A name that a life before us gave, or took, may be known to memory alone: what is built on it now must
+	 * not go with it.  */
+	if (!error) error = io_dir_sync(s->io, s->path);
+	if (!error) error = gather(r);
 	if (!error) error = decide(r);
 	r->restore = (struct restore){.spool = s, .all = r->all, .count = r->count};
 	if (!error) error = restore_all(r);
 	release(r);
 	free(r);
-	if (error == -EPROTONOSUPPORT) *ret_why = "the spool was written by a newer version: use that one";
-	else if (error && error != -ENOMEM) *ret_why = "a segment of the spool cannot be read: look at the disk and at who owns the files";
+	if (error == -EPROTONOSUPPORT)
+		*ret_why = "the spool was written by a newer version: use that one";
+	else if (error && error != -ENOMEM)
+		*ret_why =
+			"a segment of the spool cannot be read: look at the disk and at the owner";
 	return error;
 }

@@ -44,7 +44,9 @@ static bool add_name(struct recovered *d, struct str domain, uint32_t *ret_numbe
 	}
 	struct name *name = arena_alloc(&d->nodes, sizeof(*name));
 	struct str copy;
-	if (!name || !arena_copy(&d->nodes, domain, &copy) || !map_insert(&d->by_name, &name->node, copy)) return false;
+	if (!name || !arena_copy(&d->nodes, domain, &copy) ||
+		!map_insert(&d->by_name, &name->node, copy))
+		return false;
 	name->number = d->count;
 	d->names[d->count] = copy;
 	*ret_number = d->count++;
@@ -74,7 +76,8 @@ static bool note_domain(struct recovered *d, slot recipient, uint32_t number)
 	return true;
 }
 
-void spool_each_recovered(struct spool *s, void (*visit)(void *context, slot recipient, struct str domain), void *context)
+void spool_each_recovered(struct spool *s,
+	void (*visit)(void *context, slot recipient, struct str domain), void *context)
 {
 	struct recovered *d = s->recovered_domains;
 	if (!d) return;
@@ -111,12 +114,14 @@ static int compare_offsets(const void *a, const void *b)
 static bool chunk_is_there(const struct restore *r, const struct disk_place *place)
 {
 	const struct segment *g = spool_segment(r->spool, place->number);
-	if (!g || g->generation != place->generation || (uint64_t)place->offset * RECORD_ALIGN >= g->end) return false;
+	if (!g || g->generation != place->generation ||
+		(uint64_t)place->offset * RECORD_ALIGN >= g->end)
+		return false;
 	for (uint32_t i = 0; i < r->count; i++) {
 		const struct evidence *e = &r->all[i];
 		if (e->segment != g || !e->scanned) continue;
-		return bsearch(&place->offset, e->chunks.ptr, e->chunks.len / sizeof(uint32_t), sizeof(uint32_t),
-			compare_offsets) != NULL;
+		return bsearch(&place->offset, e->chunks.ptr, e->chunks.len / sizeof(uint32_t),
+			       sizeof(uint32_t), compare_offsets) != NULL;
 	}
 	return true;
 }
@@ -134,8 +139,8 @@ static bool was_on_its_way(const struct evidence *e, const struct summary_entry 
 	return e->scanned && (uint64_t)x->head.offset * RECORD_ALIGN >= e->synced;
 }
 
-static bool fill_recipients(struct restore *r, struct spool_message *m, const struct summary_entry *x,
-	struct segment_domains *domains)
+static bool fill_recipients(struct restore *r, struct spool_message *m,
+	const struct summary_entry *x, struct segment_domains *domains)
 {
 	struct spool *s = r->spool;
 	const struct disk_entry_recipient *from = x->recipients;
@@ -144,12 +149,14 @@ static bool fill_recipients(struct restore *r, struct spool_message *m, const st
 		bool ended = from->state == RECIPIENT_DONE;
 		to->due = from->due;
 		to->attempts = from->attempts;
-		to->state = ended || from->state == RECIPIENT_HELD ? from->state & 15u : RECIPIENT_DUE;
+		to->state =
+			ended || from->state == RECIPIENT_HELD ? from->state & 15u : RECIPIENT_DUE;
 		if (ended) m->open = (m->open - 1u) & UINT16_MAX;
 		if (from->domain >= domains->count) return false;
 		uint32_t *number = &domains->numbers[from->domain];
 		if (*number == 0) {
-			if (!number_of(s->recovered_domains, domains->names[from->domain], number)) return false;
+			if (!number_of(s->recovered_domains, domains->names[from->domain], number))
+				return false;
 			++*number;
 		}
 		if (!note_domain(s->recovered_domains, t, *number - 1)) return false;
@@ -158,14 +165,19 @@ static bool fill_recipients(struct restore *r, struct spool_message *m, const st
 	return true;
 }
 
-static void set_stale(struct restore *r, uint32_t number) { r->stale_in[number / 64] |= 1ull << number % 64; }
+static void set_stale(struct restore *r, uint32_t number)
+{
+	r->stale_in[number / 64] |= 1ull << number % 64;
+}
 
-/* Of two copies the later counts.  The older one is voided, lest it come up when what ends the message is gone.  */
+/* Of two copies the later counts.  The older one is voided, lest it come up when what ends the
+ * message is gone.  */
 static void supersede(struct restore *r, slot older)
 {
 	struct spool *s = r->spool;
 	const struct spool_message *m = spool_message(&s->index, older);
-	struct disk_place place = {m->segment, message_offset(s, m), spool_segment(s, m->segment)->generation};
+	struct disk_place place = {
+		m->segment, message_offset(s, m), spool_segment(s, m->segment)->generation};
 	set_stale(r, m->segment);
 	state_done(s, m->id, &place);
 	remove_message(s, older);
@@ -186,9 +198,12 @@ static bool restore_accept(struct restore *r, struct evidence *e, const struct s
 	if (!message) return false;
 	struct spool_message *m = spool_message(&s->index, message);
 	uint32_t place = x->head.offset;
-	if (x->accept.chunks > 0 && !chunked_add(s, x->chunks, x->accept.chunks, x->head.offset, &place)) return false;
+	if (x->accept.chunks > 0 &&
+		!chunked_add(s, x->chunks, x->accept.chunks, x->head.offset, &place))
+		return false;
 	if (!fill_recipients(r, m, x, domains)) return false;
-	m->flags = (x->accept.chunks > 0 ? SPOOL_MESSAGE_CHUNKED : 0) | (x->head.flags & SPOOL_MESSAGE_DELAY_TOLD);
+	m->flags = (x->accept.chunks > 0 ? SPOOL_MESSAGE_CHUNKED : 0) |
+		(x->head.flags & SPOOL_MESSAGE_DELAY_TOLD);
 	m->segment = e->number & UINT16_MAX;
 	m->offset = place & ((1u << 25) - 1);
 	m->size_class = size_class(x->accept.length) & 127u;
@@ -196,17 +211,20 @@ static bool restore_accept(struct restore *r, struct evidence *e, const struct s
 	message_hold(s, m);
 	slots_publish(&s->index, message, x->head.id, RECIPIENT_DUE);
 	if (damaged) {
-		m->flags |= SPOOL_MESSAGE_DAMAGED; /* told at the end: it may have been moved, or have ended */
+		/* Told at the end: it may have been moved, or have ended.  */
+		m->flags |= SPOOL_MESSAGE_DAMAGED;
 		r->damaged = true;
 	}
 	if (m->open == 0) remove_message(s, message);
 	return true;
 }
 
-static struct spool_recipient *nth_recipient(struct spool *s, const struct spool_message *m, uint32_t index)
+static struct spool_recipient *nth_recipient(
+	struct spool *s, const struct spool_message *m, uint32_t index)
 {
 	slot t = m->recipients;
-	while (t && spool_recipient(&s->index, t)->index != index) t = spool_recipient(&s->index, t)->sibling;
+	while (t && spool_recipient(&s->index, t)->index != index)
+		t = spool_recipient(&s->index, t)->sibling;
 	return t ? spool_recipient(&s->index, t) : NULL;
 }
 
@@ -220,11 +238,14 @@ static void restore_state(struct restore *r, struct evidence *e, const struct su
 		const struct disk_entry_state *from = &x->states[i];
 		struct spool_recipient *to = nth_recipient(s, m, from->index);
 		if (!to) continue;
-		unsigned open = m->open - (to->state != RECIPIENT_DONE) + (from->state != RECIPIENT_DONE);
+		unsigned open =
+			m->open - (to->state != RECIPIENT_DONE) + (from->state != RECIPIENT_DONE);
 		m->open = open & UINT16_MAX;
 		to->due = from->due;
 		to->attempts = from->attempts;
-		to->state = from->state >= RECIPIENT_DUE && from->state <= RECIPIENT_DONE ? from->state & 15u : RECIPIENT_DUE;
+		to->state = from->state >= RECIPIENT_DUE && from->state <= RECIPIENT_DONE
+			? from->state & 15u
+			: RECIPIENT_DUE;
 	}
 	m->flags |= x->head.flags & SPOOL_MESSAGE_DELAY_TOLD;
 	state_count(s, m->state_segment, false);
@@ -248,7 +269,8 @@ static void restore_done(struct restore *r, struct evidence *e, const struct sum
 {
 	struct spool *s = r->spool;
 	const struct segment *accept = spool_segment(s, x->done.accept.number);
-	if (accept && accept->state != SEGMENT_FREE && accept->generation == x->done.accept.generation)
+	if (accept && accept->state != SEGMENT_FREE &&
+		accept->generation == x->done.accept.generation)
 		segment_need(e->segment, accept->number);
 	slot message = spool_find(&s->index, x->head.id);
 	if (!message || is_copied_behind(s, message, &x->done.accept)) return;
@@ -264,7 +286,8 @@ static bool restore_entry(struct restore *r, struct evidence *e, const struct su
 	case RECORD_STATE: restore_state(r, e, x); return true;
 	case RECORD_DONE: restore_done(r, e, x); return true;
 	case RECORD_CHUNK:
-		if (e->scanned) buf_add(&e->chunks, str_of(&x->head.offset, sizeof(x->head.offset)));
+		if (e->scanned)
+			buf_add(&e->chunks, str_of(&x->head.offset, sizeof(x->head.offset)));
 		return buf_ok(&e->chunks);
 	case RECORD_SEGMENTS:
 	case RECORD_FREED: return true;
@@ -287,7 +310,8 @@ int restore_segment(struct restore *r, struct evidence *e)
 	if (e->summary.last_id > r->spool->last_id) r->spool->last_id = e->summary.last_id;
 	if (e->unknown) {
 		e->segment->keep = true;
-		spool_told(r->spool, "spool-record-unknown", e->number, 0, "written by a newer version: the segment is kept");
+		spool_told(r->spool, "spool-record-unknown", e->number, 0,
+			"written by a newer version: the segment is kept");
 	}
 	return ok ? 0 : -ENOMEM;
 }
@@ -298,14 +322,16 @@ static uint32_t tell_damaged(struct spool *s)
 	for (slot i = 1; i < spool_message_end(&s->index); i++) {
 		const struct spool_message *m = spool_message(&s->index, i);
 		if (m->id == 0 || !(m->flags & SPOOL_MESSAGE_DAMAGED)) continue;
-		spool_told(s, "spool-message-damaged", m->segment, (uint64_t)message_offset(s, m) * RECORD_ALIGN,
+		spool_told(s, "spool-message-damaged", m->segment,
+			(uint64_t)message_offset(s, m) * RECORD_ALIGN,
 			"a part of its content is missing");
 		count++;
 	}
 	return count;
 }
 
-/* The message may come up again from the older copy, as long as that exists: what ended it is needed so long.  */
+/* The message may come up again from the older copy, as long as that exists: what ended it is
+ * needed so long.  */
 uint32_t restore_end(struct restore *r)
 {
 	struct segments *all = &r->spool->segments;
@@ -313,7 +339,8 @@ uint32_t restore_end(struct restore *r)
 		struct segment *stale = all->at[v];
 		if (!stale || !(r->stale_in[v / 64] & 1ull << v % 64)) continue;
 		for (uint32_t t = 1; t < all->top; t++)
-			if (all->at[t] && all->at[t]->generation > stale->generation) segment_need(all->at[t], v);
+			if (all->at[t] && all->at[t]->generation > stale->generation)
+				segment_need(all->at[t], v);
 	}
 	return r->damaged ? tell_damaged(r->spool) : 0;
 }

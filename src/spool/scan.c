@@ -1,13 +1,14 @@
-/* Records are looked for where the batches say they are; around damage, at every multiple of 8.  The salt makes sure
- * that what is found belongs to this life of the segment, and was written by us.
+/* Records are looked for where the batches say they are; around damage, at every multiple of 8.
+ * The salt makes sure that what is found belongs to this life of the segment, and was written by
+ * us.
  *
- *   batch whole                          take its records
- *   a record in it does not pass         look on at multiples of 8 to the end of the batch: one loss
- *   no batch where one should begin      the next at a multiple of 4096; what is whole between them is taken
- *   nothing behind                       the end
+ *   batch whole                       take its records
+ *   a record in it does not pass      look on at multiples of 8 to the end of the batch
+ *   no batch where one should begin   the next at a multiple of 4096; take what is whole between
+ *   nothing behind                    the end
  *
- * What does not pass is a loss where it had been synced, as the last batch says that is whole; else it is torn: it was on
- * its way when the server ended.  */
+ * What does not pass is a loss where it had been synced, as the last batch says that is whole;
+ * else it is torn: it was on its way when the server ended.  */
 #include "spool/scan.h"
 
 #include "spool/index.h"
@@ -17,7 +18,7 @@
 
 enum { ARENA_MAX = 16 << 20, UNKNOWN_KIND = 0x80, SEGMENTS_MAX = 2 << 20 };
 
-struct place {          /* the octets of the file, and where we are */
+struct place { /* the octets of the file, and where we are */
 	struct scan *scan;
 	const char *octets;
 	uint64_t len;
@@ -27,7 +28,8 @@ struct place {          /* the octets of the file, and where we are */
 
 static struct disk_entry entry_for(const struct disk_record *r, uint64_t at)
 {
-	return (struct disk_entry){.type = r->type, .offset = (uint32_t)(at / RECORD_ALIGN), .id = r->id};
+	return (struct disk_entry){
+		.type = r->type, .offset = (uint32_t)(at / RECORD_ALIGN), .id = r->id};
 }
 
 static void put_states(struct disk_entry_recipient *to, uint32_t count, struct str states)
@@ -46,28 +48,35 @@ static struct str lower_domain(struct str address, struct arena *arena)
 {
 	size_t at = str_rfind(address, '@');
 	struct str copy;
-	if (at == address.len || !arena_copy(arena, str_skip(address, at + 1), &copy)) return STR_NONE;
+	if (at == address.len || !arena_copy(arena, str_skip(address, at + 1), &copy))
+		return STR_NONE;
 	char *c = (char *)(uintptr_t)copy.ptr;
 	for (size_t i = 0; i < copy.len; i++) c[i] = ascii_lower(c[i]);
 	return copy;
 }
 
-static bool put_accept(struct summary *to, const struct disk_record *r, struct str payload, uint64_t at,
-	struct arena *arena)
+static bool put_accept(struct summary *to, const struct disk_record *r, struct str payload,
+	uint64_t at, struct arena *arena)
 {
 	struct accept_view view;
 	struct envelope e;
-	if (!accept_view(payload, &view) || !envelope_decode(&view.envelope, arena, &e)) return false;
+	if (!accept_view(payload, &view) || !envelope_decode(&view.envelope, arena, &e))
+		return false;
 	if (e.recipient_count == 0 || e.recipient_count != view.head.recipients) return false;
 	struct disk_entry_recipient *list = arena_alloc(arena, e.recipient_count * sizeof(*list));
 	if (!list) return false;
 	msec due = e.hold_until ? e.hold_until : spool_created(r->id);
 	for (uint32_t i = 0; i < e.recipient_count; i++)
-		list[i] = (struct disk_entry_recipient){.due = (uint32_t)(due / 1000), .state = RECIPIENT_DUE};
+		list[i] = (struct disk_entry_recipient){
+			.due = (uint32_t)(due / 1000), .state = RECIPIENT_DUE};
 	put_states(list, e.recipient_count, view.states);
 
-	struct summary_accept accept = {.id = r->id, .offset = (uint32_t)(at / RECORD_ALIGN), .tag = view.head.tag,
-		.length = (uint32_t)sizeof(*r) + r->length, .chunks = view.head.chunks, .recipients = view.head.recipients,
+	struct summary_accept accept = {.id = r->id,
+		.offset = (uint32_t)(at / RECORD_ALIGN),
+		.tag = view.head.tag,
+		.length = (uint32_t)sizeof(*r) + r->length,
+		.chunks = view.head.chunks,
+		.recipients = view.head.recipients,
 		.flags = (uint8_t)view.head.flags};
 	summary_accept(to, &accept);
 	summary_put(to, view.chunks.ptr, view.chunks.len);
@@ -77,7 +86,8 @@ static bool put_accept(struct summary *to, const struct disk_record *r, struct s
 	return true;
 }
 
-static bool put_state(struct summary *to, const struct disk_record *r, struct str payload, uint64_t at)
+static bool put_state(
+	struct summary *to, const struct disk_record *r, struct str payload, uint64_t at)
 {
 	struct disk_state state;
 	struct disk_recipient one;
@@ -88,7 +98,8 @@ static bool put_state(struct summary *to, const struct disk_record *r, struct st
 	entry.count = state.count;
 	summary_begin(to, &entry);
 	for (uint32_t i = 0; i < state.count; i++) {
-		if (!take_recipient(&payload, &one, &outcome)) one = (struct disk_recipient){.index = UINT16_MAX};
+		if (!take_recipient(&payload, &one, &outcome))
+			one = (struct disk_recipient){.index = UINT16_MAX};
 		struct disk_entry_state e = {one.index, one.state, one.attempts, one.due};
 		summary_put(to, &e, sizeof(e));
 	}
@@ -96,7 +107,8 @@ static bool put_state(struct summary *to, const struct disk_record *r, struct st
 	return true;
 }
 
-static bool put_fixed(struct summary *to, const struct disk_record *r, struct str payload, uint64_t at, size_t size)
+static bool put_fixed(struct summary *to, const struct disk_record *r, struct str payload,
+	uint64_t at, size_t size)
 {
 	if (payload.len < size) return false;
 	struct disk_entry entry = entry_for(r, at);
@@ -112,7 +124,9 @@ static bool put_fixed(struct summary *to, const struct disk_record *r, struct st
 
 static bool put_chunk(struct summary *to, const struct disk_record *r, uint64_t at)
 {
-	struct disk_chunk chunk = {.place.offset = (uint32_t)(at / RECORD_ALIGN), .length = r->length, .part = r->part};
+	struct disk_chunk chunk = {.place.offset = (uint32_t)(at / RECORD_ALIGN),
+		.length = r->length,
+		.part = r->part};
 	summary_chunk(to, r->id, &chunk);
 	return true;
 }
@@ -160,8 +174,8 @@ static void lose(struct scan *scan, uint64_t at, const char *what)
 	if (scan->damaged) scan->damaged(scan, at, what);
 }
 
-static bool read_at(const struct place *p, uint64_t at, uint64_t until, struct disk_record *r, struct str *payload,
-	size_t *size)
+static bool read_at(const struct place *p, uint64_t at, uint64_t until, struct disk_record *r,
+	struct str *payload, size_t *size)
 {
 	struct str octets = str_of(p->octets + at, until - at);
 	return record_read(octets, p->scan->salt, r, payload, size);
@@ -178,8 +192,10 @@ static bool batch_at(const struct place *p, uint64_t at, struct disk_batch *ret)
 	return ret->octets >= RECORD_BLOCK && ret->octets % RECORD_BLOCK == 0;
 }
 
-/* Take the records that pass in [at, until); returns behind the last of them, 0 when there is none.  */
-static uint64_t salvage(const struct place *p, uint64_t at, uint64_t until, uint32_t most, uint32_t *ret_count)
+/* Take the records that pass in [at, until); returns behind the last of them, 0 when there is
+ * none.  */
+static uint64_t salvage(
+	const struct place *p, uint64_t at, uint64_t until, uint32_t most, uint32_t *ret_count)
 {
 	uint64_t end = 0;
 	struct disk_record r;
@@ -205,7 +221,9 @@ static bool find_batch(const struct place *p, uint64_t at, uint64_t *ret_at)
 {
 	struct disk_batch batch;
 	for (; at < p->len; at += RECORD_BLOCK) {
-		if (!record_marked(str_of(p->octets + at, p->len - at), p->scan->salt) || !batch_at(p, at, &batch)) continue;
+		if (!record_marked(str_of(p->octets + at, p->len - at), p->scan->salt) ||
+			!batch_at(p, at, &batch))
+			continue;
 		*ret_at = at;
 		return true;
 	}
@@ -215,7 +233,8 @@ static bool find_batch(const struct place *p, uint64_t at, uint64_t *ret_at)
 static void find_synced(const struct place *p)
 {
 	struct disk_batch batch;
-	for (uint64_t at = p->len & ~(uint64_t)(RECORD_BLOCK - 1); at >= RECORD_BLOCK; at -= RECORD_BLOCK) {
+	for (uint64_t at = p->len & ~(uint64_t)(RECORD_BLOCK - 1); at >= RECORD_BLOCK;
+		at -= RECORD_BLOCK) {
 		if (at >= p->len || !batch_at(p, at, &batch)) continue;
 		if (batch.synced > p->scan->synced) p->scan->synced = batch.synced;
 		return;
@@ -269,7 +288,8 @@ int scan_segment(struct scan *scan)
 	char *octets = malloc(scan->limit);
 	if (!octets) return -ENOMEM;
 	int64_t n = io_file_read(scan->io, scan->file, octets, scan->limit, 0);
-	struct place place = {scan, octets, n > 0 ? (uint64_t)n & ~(uint64_t)(RECORD_ALIGN - 1) : 0};
+	struct place place = {
+		scan, octets, n > 0 ? (uint64_t)n & ~(uint64_t)(RECORD_ALIGN - 1) : 0};
 	if (n >= 0) find_synced(&place);
 	if (n >= 0) walk(&place);
 	free(octets);
@@ -277,7 +297,8 @@ int scan_segment(struct scan *scan)
 	return summary_ok(scan->summary) ? 0 : -ENOMEM;
 }
 
-bool scan_identify(struct io *io, const struct io_file *file, uint32_t number, struct disk_segment *ret)
+bool scan_identify(
+	struct io *io, const struct io_file *file, uint32_t number, struct disk_segment *ret)
 {
 	enum { AT = RECORD_BLOCK + sizeof(struct disk_record) + sizeof(struct disk_batch) };
 	struct disk_record r;
@@ -289,8 +310,8 @@ bool scan_identify(struct io *io, const struct io_file *file, uint32_t number, s
 	bool ok = n >= (int64_t)(sizeof(r) + sizeof(*ret));
 	if (ok) {
 		memcpy(ret, octets + sizeof(r), sizeof(*ret));
-		ok = record_read(str_of(octets, (size_t)n), ret->salt, &r, &payload, &size) && r.type == RECORD_SEGMENTS
-		     && ret->number == number && ret->generation != 0;
+		ok = record_read(str_of(octets, (size_t)n), ret->salt, &r, &payload, &size) &&
+			r.type == RECORD_SEGMENTS && ret->number == number && ret->generation != 0;
 	}
 	free(octets);
 	return ok;

@@ -28,7 +28,8 @@ uint32_t segments_number(const struct segments *all)
 	return 0;
 }
 
-struct segment *segment_add(struct segments *all, uint32_t number, uint64_t size, struct io_file file)
+struct segment *segment_add(
+	struct segments *all, uint32_t number, uint64_t size, struct io_file file)
 {
 	ASSERT(number > 0 && number < SEGMENT_NUMBERS && !all->at[number]);
 	struct segment *g = calloc(1, sizeof(*g));
@@ -121,7 +122,8 @@ void segments_forget(struct segments *all, uint32_t number)
 {
 	for (uint32_t i = 1; i < all->top; i++) {
 		struct segment *g = all->at[i];
-		if (g && number / 64 < g->needs_words) g->needs[number / 64] &= ~(1ull << number % 64);
+		if (g && number / 64 < g->needs_words)
+			g->needs[number / 64] &= ~(1ull << number % 64);
 	}
 }
 

@@ -1,4 +1,5 @@
-/* The table of segment files.  A file's number is its name and its place here; a life of it has a generation.
+/* The table of segment files.  A file's number is its name and its place here; a life of it has a
+ * generation.
  *
  *        made, or found not listed                 first batch of a life
  *   (no file) ─────────────▶ FREE ─────────────────────▶ OPEN
@@ -17,12 +18,12 @@ enum segment_state { SEGMENT_FREE, SEGMENT_OPEN, SEGMENT_SEALED, SEGMENT_FREEING
 struct segment {
 	uint32_t number;
 	uint8_t state;
-	bool grows;          /* has no file of full size yet */
-	bool broken;         /* a write or sync failed: nothing more is written to it, nor is an index */
-	bool keep;           /* holds what this version does not know: never recycled */
-	bool indexed;        /* ends with an index */
-	bool stale;          /* messages were moved away from it, and it could not be freed then */
-	bool emptied;        /* what was needed of it has been written again behind */
+	bool grows;   /* has no file of full size yet */
+	bool broken;  /* a write or sync failed: nothing more is written to it, nor is an index */
+	bool keep;    /* holds what this version does not know: never recycled */
+	bool indexed; /* ends with an index */
+	bool stale;   /* messages have been moved away from it, and it is not freed yet */
+	bool emptied; /* what was needed of it has been written again behind */
 	uint64_t generation;
 	uint64_t salt;
 	uint64_t size;
@@ -30,26 +31,27 @@ struct segment {
 	uint64_t synced;     /* what lies before is synced */
 	uint64_t rest_until; /* generation before which compacting it again is not worth it */
 	struct io_file file;
-	uint32_t refs;       /* accept records and chunks of live messages, chunks of writers */
-	uint32_t pins;       /* readers */
-	uint64_t live;       /* octets of refs and of last state records, by size class */
-	/* Numbers of the segments that hold the accept records of the messages that state and done records here are
-	 * about: while one of those exists, these records may be needed.  Bits.  */
+	uint32_t refs; /* accept records and chunks of live messages, chunks of writers */
+	uint32_t pins; /* readers */
+	uint64_t live; /* octets of refs and of last state records, by size class */
+	/* Numbers of the segments that hold the accept records of the messages that state and done
+	 * records here are about: while one of those exists, these records may be needed. 
+	 * Bits.  */
 	uint64_t *needs;
 	uint32_t needs_words;
-	struct list link;    /* free ones */
+	struct list link; /* free ones */
 };
 
 enum { SEGMENT_NUMBERS = 1 << 16, SEGMENT_NAME_MAX = 16 };
 
 struct segments {
-	struct segment **at;   /* by number; 0 is none */
-	uint32_t top;          /* one past the highest number in use */
-	uint32_t count;        /* in use, free ones too */
-	struct list free;      /* the oldest first */
+	struct segment **at; /* by number; 0 is none */
+	uint32_t top;        /* one past the highest number in use */
+	uint32_t count;      /* in use, free ones too */
+	struct list free;    /* the oldest first */
 	uint32_t free_count;
-	uint64_t octets;       /* of all that are not free */
-	uint64_t live;         /* sum of live */
+	uint64_t octets; /* of all that are not free */
+	uint64_t live;   /* sum of live */
 };
 
 bool MUST_CHECK segments_init(struct segments *all);
@@ -62,7 +64,8 @@ static inline struct segment *segment_at(const struct segments *all, uint32_t nu
 /* The lowest number that is not in use; 0: there is none.  */
 uint32_t segments_number(const struct segments *all);
 /* Enter a segment; FREE and in no list.  NULL: no memory.  It takes the file over.  */
-struct segment *segment_add(struct segments *all, uint32_t number, uint64_t size, struct io_file file);
+struct segment *segment_add(
+	struct segments *all, uint32_t number, uint64_t size, struct io_file file);
 /* Take a FREE one out of the table, close its file, free it.  */
 void segment_drop(struct io *io, struct segments *all, struct segment *g);
 /* To and from the list of free ones.  segment_take_free: NULL when there is none.  */

@@ -69,7 +69,8 @@ static bool fill_block(struct slots *all, uint32_t at, bool hashed)
 		free(heads);
 		return false;
 	}
-	*block = (struct slots_block){.entries = entries, .heads = heads, .least_id = UINT64_MAX, .fresh = 1};
+	*block = (struct slots_block){
+		.entries = entries, .heads = heads, .least_id = UINT64_MAX, .fresh = 1};
 	return true;
 }
 
@@ -115,8 +116,8 @@ static void release_empty(struct slots *all, uint32_t at)
 	*block = (struct slots_block){0};
 }
 
-/* A freed entry is zero but for the link to the next one, which lies where neither a message's id nor a
- * recipient's state is.  */
+/* A freed entry is zero but for the link to the next one, which lies where neither a message's id
+ * nor a recipient's state is.  */
 static void give(struct slots *all, slot s)
 {
 	struct slots_block *block = &all->blocks[s >> 16];
@@ -292,7 +293,8 @@ bool spool_id_parse(struct str text, uint64_t *ret_id)
 	if (text.len != SPOOL_ID_LEN) return false;
 	uint64_t id = 0;
 	for (size_t i = 0; i < text.len; i++) {
-		char c = text.ptr[i] >= 'a' && text.ptr[i] <= 'z' ? (char)(text.ptr[i] - 32) : text.ptr[i];
+		char c = text.ptr[i] >= 'a' && text.ptr[i] <= 'z' ? (char)(text.ptr[i] - 32)
+								  : text.ptr[i];
 		const char *digit = c ? strchr(DIGITS, c) : NULL;
 		if (!digit) return false;
 		if (__builtin_mul_overflow(id, (uint64_t)BASE, &id)) return false;

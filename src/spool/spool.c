@@ -1,16 +1,18 @@
 /* The spool as a whole: opening, closing, and what must hold at every moment.
  *
- *  1  A message is in the index if and only if its accept record is synced and no done record of it exists, waits
- *     or is on its way.
- *  2  Its slots say what a start at this moment would find, once all that waits is synced; ACTIVE is DUE there.
- *  3  A segment's refs are the accept records and chunks of messages in it which are in the index or whose done
- *     record is not synced yet, and chunks of open writers.  Refs of a FREE one are 0.
- *  4  A segment is freed only with no refs, no pins, and when every state and done record in it is about
- *     messages whose accept records exist no more, or has been written again behind.
- *  5  A freed segment is used again only when its freed record is synced.  So there is always, for each accept
- *     record of an ended message that a start could read, a done record that it reads later.
- *  6  One segment is open.  What lies behind the end of a broken one is void from the first batch of the next on, and
- *     nothing is acknowledged before that batch is synced.
+ *  1  A message is in the index if and only if its accept record is synced and no done record of it
+ *     exists, waits or is on its way.
+ *  2  Its slots say what a start at this moment would find, once all that waits is synced; ACTIVE
+ *     is DUE there.
+ *  3  A segment's refs are the accept records and chunks of messages in it which are in the index
+ *     or whose done record is not synced yet, and chunks of open writers.  Refs of a FREE one are 0.
+ *  4  A segment is freed only with no refs, no pins, and when every state and done record in it is
+ *     about messages whose accept records exist no more, or has been written again behind.
+ *  5  A freed segment is used again only when its freed record is synced.  So there is always, for
+ *     each accept record of an ended message that a start could read, a done record that it reads
+ *     later.
+ *  6  One segment is open.  What lies behind the end of a broken one is void from the first batch
+ *     of the next on, and nothing is acknowledged before that batch is synced.
  *  7  Queue ids grow, over restarts and clocks that go back.  */
 #include "spool/internal.h"
 
@@ -28,7 +30,8 @@ const char *segment_path(const struct spool *s, uint32_t number, char to[SPOOL_P
 	return to;
 }
 
-void spool_told(struct spool *s, const char *event, uint32_t segment, uint64_t offset, const char *what)
+void spool_told(
+	struct spool *s, const char *event, uint32_t segment, uint64_t offset, const char *what)
 {
 	log_begin(s->log, LOG_ERROR, STR_NONE, event);
 	if (segment) {
@@ -49,7 +52,8 @@ static struct spool *make(struct io *io, const struct spool_options *options)
 	s->log = options->log;
 	s->options = *options;
 	s->path = strdup(options->path);
-	s->segment_size = record_blocks(options->segment_size ? options->segment_size : SEGMENT_SIZE);
+	s->segment_size =
+		record_blocks(options->segment_size ? options->segment_size : SEGMENT_SIZE);
 	if (s->segment_size < SEGMENT_LEAST) s->segment_size = SEGMENT_LEAST;
 	if (s->segment_size > RECORD_SEGMENT_MAX) s->segment_size = RECORD_SEGMENT_MAX;
 	s->chunk_size = s->segment_size / 8 < SPOOL_CHUNK ? s->segment_size / 8 : SPOOL_CHUNK;
@@ -59,8 +63,8 @@ static struct spool *make(struct io *io, const struct spool_options *options)
 	s->health_ms = SPOOL_HEALTH_MS;
 	s->batch.spool = s;
 	io_random(io, &s->seed, sizeof(s->seed));
-	struct list *lists[] = {&s->writers, &s->ready, &s->chunks, &s->syncs, &s->batch.chunks, &s->batch.writers,
-		&s->batch.syncs, &s->hook.link};
+	struct list *lists[] = {&s->writers, &s->ready, &s->chunks, &s->syncs, &s->batch.chunks,
+		&s->batch.writers, &s->batch.syncs, &s->hook.link};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) list_init(lists[i]);
 	waiting_init(&s->states);
 	waiting_init(&s->batch.states);
@@ -80,11 +84,24 @@ static int lock(struct spool *s)
 	return error ? error : io_file_lock(s->io, &s->lock);
 }
 
-/* The first segment of a new spool is worth waiting for: mail that comes at once is not the slower for it.  */
+static void tell_report(struct spool *s, const struct spool_report *r)
+{
+	log_begin(s->log, r->damaged_records ? LOG_ERROR : LOG_INFO, STR_NONE, "spool-open");
+	log_i64(s->log, "messages", r->messages);
+	log_i64(s->log, "recipients", r->recipients);
+	log_i64(s->log, "segments", r->segments);
+	if (r->damaged_records) log_i64(s->log, "damaged", r->damaged_records);
+	if (r->torn_tails) log_i64(s->log, "torn", r->torn_tails);
+	log_end(s->log);
+}
+
+/* The first segment of a new spool is worth waiting for: mail that comes at once is not the slower
+ * for it.  */
 static int start(struct spool *s, struct spool_report *report, const char **ret_why)
 {
 	int error = recover(s, report, ret_why);
 	if (error) return error;
+	tell_report(s, report);
 	if (s->segments.count == 0) (void)!maker_make_now(s);
 	*ret_why = "no memory, or no more threads";
 	if (!maker_open(s) || !compact_open(s)) return -ENOMEM;
@@ -126,7 +143,8 @@ static int open_in(struct spool *s, struct spool_report *report, const char **re
 {
 	*ret_why = "no memory";
 	if (!s->path || !segments_init(&s->segments)) return -ENOMEM;
-	*ret_why = "the directory of the spool cannot be made or used: look at its path and at who owns it";
+	*ret_why =
+		"the directory of the spool cannot be made or used: look at its path and owner";
 	int error = io_dir_make(s->io, s->path);
 	if (!error) error = lock(s);
 	if (error == -EWOULDBLOCK) *ret_why = "another server is running on this spool";
@@ -157,6 +175,9 @@ void spool_close(struct spool *s)
 	ASSERT(list_empty(&s->writers));
 	s->closing = true;
 	commit_now(s);
+	if (waiting_count(&s->states) > 0)
+		spool_told(s, "spool-outcomes-lost", 0, 0,
+			"the disk refuses: what has ended last will be tried again");
 	for (struct list *node; (node = list_pop(&s->syncs));) {
 		struct spool_op *op = CONTAINER_OF(node, struct spool_op, link);
 		op->done(op, -EIO);
@@ -185,8 +206,8 @@ struct tally {
 	uint64_t live[SEGMENT_NUMBERS];
 };
 
-static void tally_message(const struct spool *s, struct tally *t, uint32_t segment, uint8_t class, uint32_t state_segment,
-	uint32_t chunks)
+static void tally_message(const struct spool *s, struct tally *t, uint32_t segment, uint8_t class,
+	uint32_t state_segment, uint32_t chunks)
 {
 	t->refs[segment]++;
 	t->live[segment] += size_of_class(class);
@@ -200,11 +221,13 @@ static void tally_message(const struct spool *s, struct tally *t, uint32_t segme
 }
 
 /* A state record in a batch counts when that is synced; until then its predecessor does.  */
-static void tally_waiting(const struct spool *s, struct tally *t, const struct waiting *w, bool placed)
+static void tally_waiting(
+	const struct spool *s, struct tally *t, const struct waiting *w, bool placed)
 {
 	for (size_t i = 0; i < waiting_count(w); i++) {
 		const struct effect *e = waiting_effect(w, i);
-		if (e->type == RECORD_DONE && e->segment) tally_message(s, t, e->segment, e->size_class, e->prev_segment, e->chunks);
+		if (e->type == RECORD_DONE && e->segment)
+			tally_message(s, t, e->segment, e->size_class, e->prev_segment, e->chunks);
 		if (e->type != RECORD_STATE) continue;
 		if (e->prev_segment) t->live[e->prev_segment] += SPOOL_STATE_OCTETS;
 		if (placed && e->counted) t->live[s->batch.segment->number] -= SPOOL_STATE_OCTETS;
@@ -215,7 +238,8 @@ static void tally_writers(struct tally *t, const struct list *writers)
 {
 	LIST_EACH (writers, node) {
 		const struct spool_writer *w = CONTAINER_OF(node, struct spool_writer, link);
-		const struct disk_chunk *chunks = (const struct disk_chunk *)(const void *)w->chunks.ptr;
+		const struct disk_chunk *chunks =
+			(const struct disk_chunk *)(const void *)w->chunks.ptr;
 		for (size_t i = 0; i < w->chunks.len / sizeof(*chunks); i++) {
 			if (!chunks[i].place.number) continue;
 			t->refs[chunks[i].place.number]++;

@@ -1,8 +1,10 @@
-/* What becomes of messages: state, done and freed records, and how they find their place in the log.
+/* What becomes of messages: state, done and freed records, and how they find their place in the
+ * log.
  *
- * The state records of a message are a chain: each names the one before it, the index names the last one.
- * A record gets its place only when its batch is composed; until then the index says STATE_WAITING, and a
- * record whose predecessor waits too says so in its effect.  A record that says everything ends the chain.  */
+ * The state records of a message are a chain: each names the one before it, the index names the
+ * last one.  A record gets its place only when its batch is composed; until then the index says
+ * STATE_WAITING, and a record whose predecessor waits too says so in its effect.  A record that
+ * says everything ends the chain.  */
 #include "spool/internal.h"
 
 #include "spool/compact.h"
@@ -28,19 +30,22 @@ static bool is_of(const struct spool *s, slot message, uint64_t id)
 	return spool_message(&s->index, message)->id == id;
 }
 
-/* Without memory to record what has happened only the disk knows the truth: start again from there.  */
+/* Without memory to record what has happened only the disk knows the truth: start again from
+ * there.  */
 static void record_end(struct spool *s, size_t at, struct effect *effect)
 {
 	static const char zeros[RECORD_ALIGN];
 	struct waiting *w = &s->states;
 	size_t len = w->records.len - at;
 	ASSERT(buf_ok(&w->records) && len <= SPOOL_RECORD_MAX);
-	((struct disk_record *)(void *)(w->records.ptr + at))->length = (uint32_t)(len - sizeof(struct disk_record));
+	((struct disk_record *)(void *)(w->records.ptr + at))->length =
+		(uint32_t)(len - sizeof(struct disk_record));
 	buf_add(&w->records, str_of(zeros, record_round(len) - len));
 	effect->at = (uint32_t)at;
 	buf_add(&w->effects, str_of(effect, sizeof(*effect)));
 	ASSERT(buf_ok(&w->records) && buf_ok(&w->effects));
-	if (!timer_is_set(&s->states_timer)) io_timer_set(s->io, &s->states_timer, io_now(s->io) + s->options.outcome_delay);
+	if (!timer_is_set(&s->states_timer))
+		io_timer_set(s->io, &s->states_timer, io_now(s->io) + s->options.outcome_delay);
 }
 
 /* Who works on a recipient is not on disk.  */
@@ -67,8 +72,11 @@ static size_t state_begin(struct spool *s, const struct spool_message *m, uint16
 
 static void add_recipient(struct spool *s, const struct spool_recipient *r, struct str outcome)
 {
-	struct disk_recipient to = {.index = r->index, .state = state_on_disk(r), .attempts = r->attempts,
-		.due = r->due, .outcome = (uint32_t)outcome.len};
+	struct disk_recipient to = {.index = r->index,
+		.state = state_on_disk(r),
+		.attempts = r->attempts,
+		.due = r->due,
+		.outcome = (uint32_t)outcome.len};
 	buf_add(&s->states.records, str_of(&to, sizeof(to)));
 	buf_add(&s->states.records, outcome);
 }
@@ -76,18 +84,25 @@ static void add_recipient(struct spool *s, const struct spool_recipient *r, stru
 static void state_end(struct spool *s, slot message, size_t at, bool resets)
 {
 	struct spool_message *m = spool_message(&s->index, message);
-	struct effect effect = {.type = RECORD_STATE, .resets = resets, .message = message,
-		.prev_segment = m->state_segment, .prev_offset = m->state_offset};
+	struct effect effect = {.type = RECORD_STATE,
+		.resets = resets,
+		.message = message,
+		.prev_segment = m->state_segment,
+		.prev_offset = m->state_offset};
 	m->state_segment = 0;
 	m->state_offset = STATE_WAITING;
 	record_end(s, at, &effect);
 }
 
-static void record_recipient(struct spool *s, const struct spool_recipient *r, const struct outcome *o)
+static void record_recipient(
+	struct spool *s, const struct spool_recipient *r, const struct outcome *o)
 {
 	struct spool_message *m = spool_message(&s->index, r->message);
 	size_t at = state_begin(s, m, 1);
-	struct disk_recipient to = {.index = r->index, .state = state_on_disk(r), .attempts = r->attempts, .due = r->due};
+	struct disk_recipient to = {.index = r->index,
+		.state = state_on_disk(r),
+		.attempts = r->attempts,
+		.due = r->due};
 	size_t place = s->states.records.len;
 	buf_add(&s->states.records, str_of(&to, sizeof(to)));
 	if (o) outcome_encode(&s->states.records, o);
@@ -139,8 +154,11 @@ static void end_message(struct spool *s, slot message)
 	size_t at = record_begin(s, RECORD_DONE, m->id);
 	struct disk_done done = {{m->segment, message_offset(s, m), g ? g->generation : 0}};
 	buf_add(&s->states.records, str_of(&done, sizeof(done)));
-	struct effect effect = {.type = RECORD_DONE, .segment = m->segment, .size_class = m->size_class,
-		.prev_segment = m->state_segment, .prev_offset = m->state_offset,
+	struct effect effect = {.type = RECORD_DONE,
+		.segment = m->segment,
+		.size_class = m->size_class,
+		.prev_segment = m->state_segment,
+		.prev_offset = m->state_offset,
 		.chunks = m->flags & SPOOL_MESSAGE_CHUNKED ? (uint32_t)m->offset + 1 : 0};
 	record_end(s, at, &effect);
 	slots_free(&s->index, message);
@@ -152,7 +170,8 @@ bool spool_outcome(struct spool *s, slot recipient, const struct outcome *o, uin
 {
 	struct spool_recipient *r = spool_recipient(&s->index, recipient);
 	struct spool_message *m = spool_message(&s->index, r->message);
-	ASSERT(m->id && r->state != RECIPIENT_DONE && r->state != RECIPIENT_FREE && o->class != OUTCOME_NONE);
+	ASSERT(m->id && r->state != RECIPIENT_DONE && r->state != RECIPIENT_FREE &&
+		o->class != OUTCOME_NONE);
 	if (r->attempts < UINT8_MAX) r->attempts++;
 	if (!outcome_final(o->class)) {
 		r->state = RECIPIENT_DUE;
@@ -201,15 +220,19 @@ void spool_sync(struct spool *s, struct spool_op *op) { list_push_back(&s->syncs
 
 void state_timer_fired(struct timer *timer)
 {
-	CONTAINER_OF(timer, struct spool, states_timer)->hurry = true; /* before the loop sleeps, commit looks */
+	CONTAINER_OF(timer, struct spool, states_timer)->hurry =
+		true; /* before the loop sleeps, commit looks */
 }
 
 /* ---- into a batch ---- */
 
 static uint64_t summary_need(const struct disk_record *r)
 {
-	uint64_t count = r->type == RECORD_STATE ? ((const struct disk_state *)(const void *)(r + 1))->count : 0;
-	return sizeof(struct disk_entry) + sizeof(struct disk_done) + count * sizeof(struct disk_entry_state);
+	uint64_t count = r->type == RECORD_STATE
+		? ((const struct disk_state *)(const void *)(r + 1))->count
+		: 0;
+	return sizeof(struct disk_entry) + sizeof(struct disk_done) +
+		count * sizeof(struct disk_entry_state);
 }
 
 /* How many of the waiting records fit; *ret_octets of them.  */
@@ -219,7 +242,8 @@ static size_t how_many(const struct spool *s, size_t *ret_octets)
 	size_t i = 0, octets = 0;
 	uint64_t summary = 0;
 	for (; i < waiting_count(w); i++) {
-		size_t end = i + 1 < waiting_count(w) ? waiting_effect(w, i + 1)->at : w->records.len;
+		size_t end =
+			i + 1 < waiting_count(w) ? waiting_effect(w, i + 1)->at : w->records.len;
 		summary += summary_need(waiting_record(w, i));
 		if (!commit_fits(s, end, summary)) break;
 		octets = end;
@@ -237,11 +261,13 @@ static void move_to_batch(struct spool *s, struct batch *b, size_t count, size_t
 		return;
 	}
 	buf_add(&b->states.records, str_head(buf_str(&s->states.records), octets));
-	buf_add(&b->states.effects, str_head(buf_str(&s->states.effects), count * sizeof(struct effect)));
+	buf_add(&b->states.effects,
+		str_head(buf_str(&s->states.effects), count * sizeof(struct effect)));
 	ASSERT(buf_ok(&b->states.records) && buf_ok(&b->states.effects));
 	buf_consume(&s->states.records, octets);
 	buf_consume(&s->states.effects, count * sizeof(struct effect));
-	for (size_t i = 0; i < waiting_count(&s->states); i++) waiting_effect(&s->states, i)->at -= (uint32_t)octets;
+	for (size_t i = 0; i < waiting_count(&s->states); i++)
+		waiting_effect(&s->states, i)->at -= (uint32_t)octets;
 }
 
 static void summarize_state(struct summary *to, const struct disk_record *r, uint32_t offset)
@@ -249,17 +275,22 @@ static void summarize_state(struct summary *to, const struct disk_record *r, uin
 	struct str rest = str_of(r + 1, r->length);
 	struct disk_state state;
 	if (!take_octets(&rest, &state, sizeof(state))) return;
-	struct disk_entry entry = {.type = RECORD_STATE, .flags = (uint8_t)state.flags, .count = state.count,
-		.offset = offset, .id = r->id};
+	struct disk_entry entry = {.type = RECORD_STATE,
+		.flags = (uint8_t)state.flags,
+		.count = state.count,
+		.offset = offset,
+		.id = r->id};
 	summary_begin(to, &entry);
-	for (struct disk_recipient one; take_octets(&rest, &one, sizeof(one)); rest = str_skip(rest, one.outcome)) {
+	for (struct disk_recipient one; take_octets(&rest, &one, sizeof(one));
+		rest = str_skip(rest, one.outcome)) {
 		struct disk_entry_state e = {one.index, one.state, one.attempts, one.due};
 		summary_put(to, &e, sizeof(e));
 	}
 	summary_end(to);
 }
 
-static void place_state(struct spool *s, struct batch *b, struct effect *e, struct disk_record *r, uint32_t offset)
+static void place_state(
+	struct spool *s, struct batch *b, struct effect *e, struct disk_record *r, uint32_t offset)
 {
 	struct disk_state *state = (struct disk_state *)(void *)(r + 1);
 	struct spool_message *m = spool_message(&s->index, e->message);
@@ -278,7 +309,8 @@ static void place_state(struct spool *s, struct batch *b, struct effect *e, stru
 	segment_need(b->segment, m->segment);
 }
 
-static void place_done(struct spool *s, struct batch *b, const struct disk_record *r, uint32_t offset)
+static void place_done(
+	struct spool *s, struct batch *b, const struct disk_record *r, uint32_t offset)
 {
 	struct disk_done done;
 	memcpy(&done, r + 1, sizeof(done));
@@ -287,7 +319,8 @@ static void place_done(struct spool *s, struct batch *b, const struct disk_recor
 	summary_put(&s->summary, &done, sizeof(done));
 	summary_end(&s->summary);
 	const struct segment *g = spool_segment(s, done.accept.number);
-	if (g && g->generation == done.accept.generation && g->state != SEGMENT_FREE) segment_need(b->segment, g->number);
+	if (g && g->generation == done.accept.generation && g->state != SEGMENT_FREE)
+		segment_need(b->segment, g->number);
 }
 
 static void place_freed(struct spool *s, const struct disk_record *r, uint32_t offset)
@@ -303,7 +336,9 @@ static void repair_rest(struct spool *s)
 {
 	for (size_t i = 0; i < waiting_count(&s->states); i++) {
 		struct effect *e = waiting_effect(&s->states, i);
-		if (e->type != RECORD_STATE || !is_of(s, e->message, waiting_record(&s->states, i)->id)) continue;
+		if (e->type != RECORD_STATE ||
+			!is_of(s, e->message, waiting_record(&s->states, i)->id))
+			continue;
 		struct spool_message *m = spool_message(&s->index, e->message);
 		if (e->prev_segment == 0 && e->prev_offset == STATE_WAITING && m->state_segment) {
 			e->prev_segment = m->state_segment;
@@ -338,9 +373,11 @@ void state_add(struct spool *s, struct batch *b)
 
 /* ---- and out of it ---- */
 
-static void undo(struct spool *s, const struct batch *b, struct effect *e, const struct disk_record *r)
+static void undo(
+	struct spool *s, const struct batch *b, struct effect *e, const struct disk_record *r)
 {
-	bool failed = e->prev_segment == b->segment->number && e->prev_offset * (uint64_t)RECORD_ALIGN >= b->at;
+	bool failed = e->prev_segment == b->segment->number &&
+		e->prev_offset * (uint64_t)RECORD_ALIGN >= b->at;
 	if (failed && e->prev_segment) {
 		e->prev_segment = 0;
 		e->prev_offset = STATE_WAITING;
@@ -384,8 +421,10 @@ static void freed(struct spool *s, uint32_t number)
 	struct segment *g = spool_segment(s, number);
 	ASSERT(g->refs == 0 && g->live == 0 && g->pins == 0);
 	segments_forget(&s->segments, number);
+	g->stale = g->emptied = false;
 	segment_enter(&s->segments, g, SEGMENT_FREE);
 	segment_give_free(&s->segments, g);
+	maker_look(s);
 }
 
 void state_synced(struct spool *s, struct batch *b)

@@ -34,7 +34,10 @@ bool summary_ok(const struct summary *s) { return buf_ok(&s->entries) && buf_ok(
 
 /* ---- writing ---- */
 
-void summary_put(struct summary *s, const void *octets, size_t len) { buf_add(&s->entries, str_of(octets, len)); }
+void summary_put(struct summary *s, const void *octets, size_t len)
+{
+	buf_add(&s->entries, str_of(octets, len));
+}
 
 void summary_begin(struct summary *s, const struct disk_entry *head)
 {
@@ -51,7 +54,10 @@ void summary_end(struct summary *s)
 
 void summary_accept(struct summary *s, const struct summary_accept *a)
 {
-	struct disk_entry entry = {.type = RECORD_ACCEPT, .flags = a->flags, .count = a->recipients, .offset = a->offset,
+	struct disk_entry entry = {.type = RECORD_ACCEPT,
+		.flags = a->flags,
+		.count = a->recipients,
+		.offset = a->offset,
 		.id = a->id};
 	struct disk_entry_accept more = {.tag = a->tag, .length = a->length, .chunks = a->chunks};
 	summary_begin(s, &entry);
@@ -113,8 +119,12 @@ static bool take_body(struct str *rest, struct summary_entry *e)
 	bool ok = true;
 	switch (e->head.type) {
 	case RECORD_ACCEPT: return take_accept(rest, e);
-	case RECORD_STATE: e->states = take_array(rest, e->head.count, sizeof(*e->states), &ok); return ok;
-	case RECORD_SEGMENTS: e->segments = take_array(rest, e->head.count, sizeof(*e->segments), &ok); return ok;
+	case RECORD_STATE:
+		e->states = take_array(rest, e->head.count, sizeof(*e->states), &ok);
+		return ok;
+	case RECORD_SEGMENTS:
+		e->segments = take_array(rest, e->head.count, sizeof(*e->segments), &ok);
+		return ok;
 	case RECORD_CHUNK: return take_octets(rest, &e->chunk, sizeof(e->chunk));
 	case RECORD_DONE: return take_octets(rest, &e->done, sizeof(e->done));
 	case RECORD_FREED: return take_octets(rest, &e->freed, sizeof(e->freed));
@@ -126,7 +136,8 @@ bool summary_next(struct str *rest, struct summary_entry *ret)
 {
 	const char *begin = rest->ptr;
 	memset(ret, 0, sizeof(*ret));
-	if (!take_octets(rest, &ret->head, sizeof(ret->head)) || !take_body(rest, ret)) return false;
+	if (!take_octets(rest, &ret->head, sizeof(ret->head)) || !take_body(rest, ret))
+		return false;
 	size_t taken = (size_t)(rest->ptr - begin);
 	size_t pad = record_round(taken) - taken;
 	if (pad > rest->len) return false;
@@ -159,12 +170,17 @@ uint64_t summary_room(const struct summary *s) { return record_blocks(index_octe
 
 static void trailer_make(struct disk_trailer *t, const struct disk_header *segment)
 {
-	*t = (struct disk_trailer){.version = RECORD_VERSION, .number = segment->number,
-		.generation = segment->generation, .salt = segment->salt};
+	*t = (struct disk_trailer){.version = RECORD_VERSION,
+		.number = segment->number,
+		.generation = segment->generation,
+		.salt = segment->salt};
 	memcpy(t->magic, TRAILER_MAGIC, sizeof(t->magic));
 }
 
-static void trailer_seal(struct disk_trailer *t) { t->crc = crc32c(0, str_of(t, offsetof(struct disk_trailer, crc))); }
+static void trailer_seal(struct disk_trailer *t)
+{
+	t->crc = crc32c(0, str_of(t, offsetof(struct disk_trailer, crc)));
+}
 
 int trailer_mark_open(struct io *io, const struct io_file *file, const struct disk_header *segment)
 {
@@ -210,16 +226,17 @@ enum summary_found trailer_read(struct io *io, const struct io_file *file, uint6
 	if (file_size < 2 * RECORD_BLOCK) return SUMMARY_NONE;
 	int64_t n = io_file_read(io, file, ret, sizeof(*ret), file_size - sizeof(*ret));
 	if (n != sizeof(*ret)) return SUMMARY_DAMAGED;
-	bool valid = memcmp(ret->magic, TRAILER_MAGIC, sizeof(ret->magic)) == 0
-		     && ret->crc == crc32c(0, str_of(ret, offsetof(struct disk_trailer, crc)))
-		     && ret->version == RECORD_VERSION;
+	bool valid = memcmp(ret->magic, TRAILER_MAGIC, sizeof(ret->magic)) == 0 &&
+		ret->crc == crc32c(0, str_of(ret, offsetof(struct disk_trailer, crc))) &&
+		ret->version == RECORD_VERSION;
 	if (valid && generation != 0 && ret->generation != generation) return SUMMARY_NONE;
 	if (valid) return ret->end == 0 ? SUMMARY_OPEN : SUMMARY_WHOLE;
 	/* Of this life, but spoilt?  An older one's remains say nothing.  */
 	return generation != 0 && ret->generation == generation ? SUMMARY_DAMAGED : SUMMARY_NONE;
 }
 
-static bool read_into(struct io *io, const struct io_file *file, struct buf *to, size_t len, uint64_t at)
+static bool read_into(
+	struct io *io, const struct io_file *file, struct buf *to, size_t len, uint64_t at)
 {
 	if (len == 0) return true;
 	char *room = buf_reserve(to, len);
@@ -232,10 +249,11 @@ enum summary_found summary_read(struct io *io, const struct io_file *file, uint6
 	const struct disk_trailer *trailer, struct summary *s)
 {
 	uint64_t len = (uint64_t)trailer->entries + trailer->domains;
-	if (len + sizeof(*trailer) > file_size || trailer->entries % RECORD_ALIGN) return SUMMARY_DAMAGED;
+	if (len + sizeof(*trailer) > file_size || trailer->entries % RECORD_ALIGN)
+		return SUMMARY_DAMAGED;
 	uint64_t at = file_size - sizeof(*trailer) - len;
-	if (!read_into(io, file, &s->entries, trailer->entries, at)
-		|| !read_into(io, file, &s->domains, trailer->domains, at + trailer->entries))
+	if (!read_into(io, file, &s->entries, trailer->entries, at) ||
+		!read_into(io, file, &s->domains, trailer->domains, at + trailer->entries))
 		return SUMMARY_DAMAGED;
 	uint32_t crc = crc32c((uint32_t)trailer->salt, buf_str(&s->entries));
 	if (crc32c(crc, buf_str(&s->domains)) != trailer->index_crc) return SUMMARY_DAMAGED;

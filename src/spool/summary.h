@@ -1,6 +1,6 @@
-/* The summary of a segment: all that starting needs to know of its records, in the order of the log.  It is gathered while
- * the segment is written, and lies at the end of the file when the segment is sealed (then: its index).  Scanning a
- * segment without an index gives the same.
+/* The summary of a segment: all that starting needs to know of its records, in the order of the
+ * log.  It is gathered while the segment is written, and lies at the end of the file when the
+ * segment is sealed (then: its index).  Scanning a segment without an index gives the same.
  *
  * Entries begin with struct disk_entry, are 8-aligned, and have by type:
  *   ACCEPT    struct disk_entry_accept, its `chunks` disk_chunk, `count` disk_entry_recipient
@@ -8,7 +8,8 @@
  *   DONE      disk_done
  *   CHUNK     disk_entry_chunk
  *   SEGMENTS  `count` disk_segment, FREED  disk_freed
- * A record of a type or version that is not known here has an entry of its own type and nothing more.  */
+ * A record of a type or version that is not known here has an entry of its own type and nothing
+ * more.  */
 #ifndef SPOOL_SUMMARY_H
 #define SPOOL_SUMMARY_H
 
@@ -21,19 +22,19 @@ struct disk_entry {
 	uint8_t type;
 	uint8_t flags;
 	uint16_t count;
-	uint32_t offset;   /* of the record in the segment / 8 */
+	uint32_t offset; /* of the record in the segment / 8 */
 	uint64_t id;
 };
 
 struct disk_entry_accept {
 	uint32_t tag;
-	uint32_t length;   /* of the record with its header */
+	uint32_t length; /* of the record with its header */
 	uint32_t chunks;
 	uint32_t reserved;
 };
 
 struct disk_entry_recipient {
-	uint32_t domain;   /* number in the table of domains */
+	uint32_t domain; /* number in the table of domains */
 	uint32_t due;
 	uint8_t state;
 	uint8_t attempts;
@@ -54,22 +55,22 @@ struct disk_entry_chunk {
 
 #define TRAILER_MAGIC "rdindex1"
 
-/* The last octets of a segment.  In an open one `end` is 0 and there is no index: it tells only who the segment is, far away
- * from the header that tells the same.  */
+/* The last octets of a segment.  In an open one `end` is 0 and there is no index: it tells only
+ * who the segment is, far away from the header that tells the same.  */
 struct disk_trailer {
 	char magic[8];
 	uint32_t version;
 	uint32_t number;
 	uint64_t generation;
 	uint64_t salt;
-	uint64_t end;        /* of the records, octets */
-	uint64_t last_id;    /* the highest queue id given out */
-	uint32_t entries;    /* octets */
-	uint32_t domains;    /* octets: for each a length (4) and the text, padded to 8 in all */
+	uint64_t end;     /* of the records, octets */
+	uint64_t last_id; /* the highest queue id given out */
+	uint32_t entries; /* octets */
+	uint32_t domains; /* octets: for each a length (4) and the text, padded to 8 in all */
 	uint32_t domain_count;
-	uint32_t index_crc;  /* of entries and domains, seeded with the low half of the salt */
+	uint32_t index_crc; /* of entries and domains, seeded with the low half of the salt */
 	uint32_t reserved;
-	uint32_t crc;        /* of all before it, seed 0 */
+	uint32_t crc; /* of all before it, seed 0 */
 };
 
 _Static_assert(sizeof(struct disk_entry) == 16, "on disk");
@@ -95,17 +96,19 @@ void summary_release(struct summary *s);
 /* False when memory ran out on the way: it is incomplete then, and must not be written.  */
 bool summary_ok(const struct summary *s);
 
-/* Begin an entry; what belongs to it follows at once by summary_put or summary_recipient, then summary_end.  */
+/* Begin an entry; what belongs to it follows at once by summary_put or summary_recipient, then
+ * summary_end.  */
 void summary_begin(struct summary *s, const struct disk_entry *head);
 void summary_put(struct summary *s, const void *octets, size_t len);
 /* domain: lower case.  */
 void summary_recipient(struct summary *s, struct str domain, struct disk_entry_recipient *r);
 void summary_end(struct summary *s);
 
-/* The begin of an ACCEPT entry: then the chunks, the recipients, summary_end.  And a whole CHUNK entry.  */
+/* The begin of an ACCEPT entry: then the chunks, the recipients, summary_end.  And a whole CHUNK
+ * entry.  */
 struct summary_accept {
 	uint64_t id;
-	uint32_t offset;   /* / 8 */
+	uint32_t offset; /* / 8 */
 	uint32_t tag;
 	uint32_t length;
 	uint32_t chunks;
@@ -127,25 +130,28 @@ struct summary_entry {
 	struct disk_done done;
 	struct disk_freed freed;
 };
-/* Take the next entry from *rest, which began as the entries.  False at the end, or when it makes no sense.  */
+/* Take the next entry from *rest, which began as the entries.  False at the end, or when it makes
+ * no sense.  */
 bool summary_next(struct str *rest, struct summary_entry *ret);
-/* The table of domains as an array to be freed by the caller.  False when it makes no sense or memory is out.  */
+/* The table of domains as an array to be freed by the caller.  False when it makes no sense or
+ * memory is out.  */
 bool MUST_CHECK summary_domains(const struct summary *s, struct str **ret_domains);
 
 /* Octets that the index takes at the end of a segment, whole blocks.  */
 uint64_t summary_room(const struct summary *s);
 /* Write the index into the end of the segment (blocking; no sync).  0 or -errno.  */
-int MUST_CHECK summary_write(struct io *io, const struct io_file *file, const struct disk_header *segment,
-	uint64_t end, const struct summary *s);
+int MUST_CHECK summary_write(struct io *io, const struct io_file *file,
+	const struct disk_header *segment, uint64_t end, const struct summary *s);
 
 /* Write the trailer of an open segment (blocking; no sync).  */
-int MUST_CHECK trailer_mark_open(struct io *io, const struct io_file *file, const struct disk_header *segment);
+int MUST_CHECK trailer_mark_open(
+	struct io *io, const struct io_file *file, const struct disk_header *segment);
 
 enum summary_found {
 	SUMMARY_WHOLE,
-	SUMMARY_NONE,     /* there is none of this generation: it was not sealed */
-	SUMMARY_OPEN,     /* nor was it, and this is known for sure */
-	SUMMARY_DAMAGED,  /* there was one */
+	SUMMARY_NONE,    /* there is none of this generation: it was not sealed */
+	SUMMARY_OPEN,    /* nor was it, and this is known for sure */
+	SUMMARY_DAMAGED, /* there was one */
 };
 /* Read the trailer; generation 0: of any.  */
 enum summary_found trailer_read(struct io *io, const struct io_file *file, uint64_t file_size,

@@ -1,4 +1,5 @@
-/* What the tests of this folder share: a loop, a spool in a directory of its own, and ways to wait.  */
+/* What the tests of this folder share: a loop, a spool in a directory of its own, and ways to
+ * wait.  */
 #ifndef SPOOL_TEST_H
 #define SPOOL_TEST_H
 
@@ -9,13 +10,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
 
 struct bench {
 	struct io *io;
 	char path[64];
 	struct log log;
-	struct buf told;      /* log lines */
+	struct buf told; /* log lines */
 	struct spool_options options;
 	struct spool *spool;
 	struct spool_report report;
@@ -26,7 +31,10 @@ struct bench {
 };
 
 static inline msec bench_wall(void *context) { return io_wall(((struct bench *)context)->io); }
-static inline void bench_write(void *context, struct str lines) { buf_add(&((struct bench *)context)->told, lines); }
+static inline void bench_write(void *context, struct str lines)
+{
+	buf_add(&((struct bench *)context)->told, lines);
+}
 static inline void bench_recovered(void *context) { ((struct bench *)context)->recovered++; }
 
 static inline void bench_hook(struct io_hook *hook)
@@ -65,8 +73,12 @@ static inline void bench_init(struct bench *b, uint64_t segment_size)
 	buf_init(&b->told, 16 << 20);
 	b->log = (struct log){.wall = bench_wall, .write = bench_write, .context = b};
 	log_init(&b->log, LOG_TEXT, LOG_INFO);
-	b->options = (struct spool_options){.path = b->path, .segment_size = segment_size, .outcome_delay = 5,
-		.log = &b->log, .recovered = bench_recovered, .context = b};
+	b->options = (struct spool_options){.path = b->path,
+		.segment_size = segment_size,
+		.outcome_delay = 5,
+		.log = &b->log,
+		.recovered = bench_recovered,
+		.context = b};
 	io_before_sleep(b->io, &b->hook);
 }
 
@@ -137,23 +149,35 @@ static inline void bench_done(struct spool_op *op, int error)
 	m->slot = error ? 0 : spool_committed(&m->writer);
 }
 
-static inline void bench_resumed(struct spool_writer *w) { CONTAINER_OF(w, struct bench_message, writer)->resumed = true; }
+static inline void bench_resumed(struct spool_writer *w)
+{
+	CONTAINER_OF(w, struct bench_message, writer)->resumed = true;
+}
 
 /* The octet at a place of the content of a message; 251 is no divisor of any size here.  */
-static inline char bench_octet(uint64_t id, uint64_t at) { return (char)((id * 31 + at * 7 + at / 251) & 0xff); }
+static inline char bench_octet(uint64_t id, uint64_t at)
+{
+	return (char)((id * 31 + at * 7 + at / 251) & 0xff);
+}
 
 static inline void bench_envelope(struct bench_message *m, uint32_t recipients, uint64_t size)
 {
-	m->envelope = (struct envelope){.reverse_path = STR("sender@example.org"), .helo = STR("client.example.org"),
-		.size = size, .recipients = m->recipients, .recipient_count = recipients, .flags = ENVELOPE_8BIT};
+	m->envelope = (struct envelope){.reverse_path = STR("sender@example.org"),
+		.helo = STR("client.example.org"),
+		.size = size,
+		.recipients = m->recipients,
+		.recipient_count = recipients,
+		.flags = ENVELOPE_8BIT};
 	for (uint32_t i = 0; i < recipients; i++) {
-		snprintf(m->addresses[i], sizeof(m->addresses[i]), "r%u@D%u.Example.net", i, (unsigned)(size + i) % 7);
+		snprintf(m->addresses[i], sizeof(m->addresses[i]), "r%u@D%u.Example.net", i,
+			(unsigned)(size + i) % 7);
 		m->recipients[i] = (struct recipient){.address = str_from_c(m->addresses[i])};
 	}
 }
 
 /* Write size octets and commit; waits where it must, but not for the commit.  */
-static inline int bench_submit(struct bench *b, struct bench_message *m, uint32_t recipients, uint64_t size)
+static inline int bench_submit(
+	struct bench *b, struct bench_message *m, uint32_t recipients, uint64_t size)
 {
 	*m = (struct bench_message){0};
 	int error = spool_begin(b->spool, &m->writer, bench_resumed);
@@ -178,7 +202,8 @@ static inline int bench_submit(struct bench *b, struct bench_message *m, uint32_
 	return 0;
 }
 
-static inline slot bench_accept(struct bench *b, struct bench_message *m, uint32_t recipients, uint64_t size)
+static inline slot bench_accept(
+	struct bench *b, struct bench_message *m, uint32_t recipients, uint64_t size)
 {
 	assert_int_equal(bench_submit(b, m, recipients, size), 0);
 	assert_true(bench_wait(b, &m->done, 10000));
@@ -210,8 +235,12 @@ static inline int bench_read(struct bench *b, slot message, uint64_t size)
 
 static inline struct outcome bench_outcome(enum outcome_class class, const char *text)
 {
-	return (struct outcome){.class = class, .code = 451, .enhanced = {4, 7, 1}, .text = str_from_c(text),
-		.host = STR("mx.example.net[192.0.2.1]:25"), .remote = true};
+	return (struct outcome){.class = class,
+		.code = 451,
+		.enhanced = {4, 7, 1},
+		.text = str_from_c(text),
+		.host = STR("mx.example.net[192.0.2.1]:25"),
+		.remote = true};
 }
 
 static inline slot bench_recipient(struct bench *b, slot message, uint32_t index)
@@ -247,5 +276,83 @@ static inline bool bench_was_told(struct bench *b, const char *words)
 	log_flush(&b->log);
 	return str_contains(buf_str(&b->told), str_from_c(words));
 }
+
+/* ---- a disk that fails on demand: the calls of io/ are caught in the test's own executable ---- */
+
+#ifdef SPOOL_TEST_FAULTS
+
+static struct {
+	atomic_int sync_error; /* of each fdatasync; 0: none */
+	atomic_int sync_after; /* so many succeed first */
+	atomic_int write_error;
+	atomic_ulong syncs;
+	atomic_ulong free_octets; /* what statfs says; 0: the truth */
+} fault;
+
+int fdatasync(int fd)
+{
+	fault.syncs++;
+	if (fault.sync_error && fault.sync_after-- <= 0) {
+		errno = fault.sync_error;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	if (fault.write_error) {
+		errno = fault.write_error;
+		return -1;
+	}
+	return syscall(SYS_pwritev, fd, iov, count, offset, 0);
+}
+
+int statfs(const char *path, struct statfs *ret)
+{
+	int error = (int)syscall(SYS_statfs, path, ret);
+	if (error == 0 && fault.free_octets) {
+		ret->f_bavail = fault.free_octets / (uint64_t)ret->f_bsize;
+		ret->f_bfree = ret->f_bavail;
+	}
+	return error;
+}
+
+static inline void no_faults(void) { memset(&fault, 0, sizeof(fault)); }
+
+/* Trials come quickly.  */
+static inline void open_quick(struct bench *b)
+{
+	bench_open(b);
+	b->spool->health_ms = 10;
+}
+
+static inline void wait_well(struct bench *b)
+{
+	unsigned before = b->recovered;
+	for (int i = 0; i < 100 && b->recovered == before; i++) bench_run(b, 10);
+	assert_int_equal(b->recovered, before + 1);
+}
+
+static inline int submit_and_wait(struct bench *b, struct bench_message *m, uint64_t size)
+{
+	int error = bench_submit(b, m, 1, size);
+	if (error) return error;
+	assert_true(bench_wait(b, &m->done, 10000));
+	return m->error;
+}
+
+static inline uint32_t count_told(struct bench *b, const char *event)
+{
+	uint32_t count = 0;
+	log_flush(&b->log);
+	for (struct str rest = buf_str(&b->told), line; rest.len > 0;) {
+		(void)str_cut(&rest, '\n', &line);
+		if (str_contains(line, str_from_c(event))) count++;
+	}
+	return count;
+}
+
+#endif
 
 #endif

@@ -8,9 +8,9 @@
 
 struct accept_view {
 	struct disk_accept head;
-	struct str states;    /* disk_recipient with outcome, one for each recipient; empty: all are new */
+	struct str states; /* a disk_recipient with its outcome for each; empty: all are new */
 	struct str envelope;
-	struct str chunks;    /* array of disk_chunk, not aligned */
+	struct str chunks; /* array of disk_chunk, not aligned */
 	struct str body;
 };
 

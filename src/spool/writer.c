@@ -1,5 +1,6 @@
-/* A message comes in: content is gathered in the writer's own buffer; what passes one chunk leaves as records of its own;
- * the rest goes into the accept record.  The buffers are what is written: nothing is copied.  */
+/* A message comes in: content is gathered in the writer's own buffer; what passes one chunk leaves
+ * as records of its own; the rest goes into the accept record.  The buffers are what is written:
+ * nothing is copied.  */
 #include "spool/internal.h"
 
 #include <errno.h>
@@ -9,12 +10,16 @@ enum { LISTS_MAX = 2 << 20, ABOVE_LIMIT = 8 };
 struct str domain_of(struct str address, char to[ADDRESS_ROOM])
 {
 	size_t at = str_rfind(address, '@');
-	struct str domain = at < address.len ? str_head(str_skip(address, at + 1), ADDRESS_ROOM - 1) : STR_NONE;
+	struct str domain =
+		at < address.len ? str_head(str_skip(address, at + 1), ADDRESS_ROOM - 1) : STR_NONE;
 	for (size_t i = 0; i < domain.len; i++) to[i] = ascii_lower(domain.ptr[i]);
 	return str_of(to, domain.len);
 }
 
-static void count_buffers(struct spool *s, size_t before, size_t after) { s->buffers += after - before; }
+static void count_buffers(struct spool *s, size_t before, size_t after)
+{
+	s->buffers += after - before;
+}
 
 static void release_buf(struct spool *s, struct buf *b)
 {
@@ -28,7 +33,8 @@ int spool_begin(struct spool *s, struct spool_writer *w, void (*resumed)(struct 
 	if (error) return error;
 	uint64_t now = (uint64_t)io_wall(s->io) << 20;
 	s->last_id = now > s->last_id ? now : s->last_id + 1;
-	*w = (struct spool_writer){.spool = s, .resumed = resumed, .id = s->last_id, .state = WRITER_OPEN};
+	*w = (struct spool_writer){
+		.spool = s, .resumed = resumed, .id = s->last_id, .state = WRITER_OPEN};
 	buf_init(&w->chunk, s->chunk_size);
 	buf_init(&w->chunks, LISTS_MAX);
 	buf_init(&w->head, SPOOL_RECORD_MAX);
@@ -83,7 +89,8 @@ enum spool_take spool_write(struct spool_writer *w, struct str octets)
 	if (!w->error && s->sick) w->error = s->sick;
 	/* What has begun may go a little past the limit that keeps new ones out.  */
 	size_t limit = s->options.memory_max + s->options.memory_max / ABOVE_LIMIT;
-	if (!w->error && s->options.memory_max && health_memory(s) + octets.len > limit) w->error = -ENOMEM;
+	if (!w->error && s->options.memory_max && health_memory(s) + octets.len > limit)
+		w->error = -ENOMEM;
 	if (w->error) {
 		s->refused = true;
 		return SPOOL_REFUSED;
@@ -138,8 +145,10 @@ static bool make_head(struct spool_writer *w)
 {
 	static const char zeros[RECORD_ALIGN];
 	const struct envelope *e = w->envelope;
-	struct disk_accept accept = {.tag = w->tag, .recipients = (uint16_t)e->recipient_count,
-		.chunks = (uint32_t)(w->chunks.len / sizeof(struct disk_chunk)), .body = (uint32_t)w->chunk.len,
+	struct disk_accept accept = {.tag = w->tag,
+		.recipients = (uint16_t)e->recipient_count,
+		.chunks = (uint32_t)(w->chunks.len / sizeof(struct disk_chunk)),
+		.body = (uint32_t)w->chunk.len,
 		.size = w->size};
 	struct disk_record head = record_make(RECORD_ACCEPT, w->id, 0);
 	buf_add(&w->head, str_of(zeros, sizeof(zeros)));
@@ -162,7 +171,8 @@ static int prepare(struct spool_writer *w)
 	struct spool *s = w->spool;
 	if (w->error) return w->error;
 	if (s->sick) return s->sick;
-	if (w->envelope->recipient_count == 0 || w->envelope->recipient_count > UINT16_MAX) return -EINVAL;
+	if (w->envelope->recipient_count == 0 || w->envelope->recipient_count > UINT16_MAX)
+		return -EINVAL;
 	bool made = make_head(w);
 	count_buffers(s, 0, w->head.cap);
 	if (!made) return -EFBIG;
@@ -170,7 +180,8 @@ static int prepare(struct spool_writer *w)
 	return w->message ? 0 : -ENOMEM;
 }
 
-void spool_commit(struct spool_writer *w, const struct envelope *e, uint32_t tag, struct spool_op *op)
+void spool_commit(
+	struct spool_writer *w, const struct envelope *e, uint32_t tag, struct spool_op *op)
 {
 	struct spool *s = w->spool;
 	ASSERT(w->state == WRITER_OPEN);
@@ -217,7 +228,11 @@ void writer_finish(struct spool_writer *w, int error)
 	struct spool *s = w->spool;
 	struct spool_op *op = w->op;
 	if (w->error) error = w->error;
-	if (!error) ASSERT(enter(w)); /* what is on disk must not be forgotten: then start again from the disk */
+	if (!error) {
+		/* What is on disk must not be forgotten: without memory, start from there.  */
+		bool entered = enter(w);
+		ASSERT(entered);
+	}
 	if (error) {
 		if (w->message) slots_free(&s->index, w->message);
 		w->message = 0;
@@ -270,7 +285,8 @@ static struct spool_writer *first_with_chunk_in(struct spool *s, uint32_t number
 	return NULL;
 }
 
-/* Chunks ask for no sync of their own: after a failure nothing is known about those in this segment.  */
+/* Chunks ask for no sync of their own: after a failure nothing is known about those in this
+ * segment.  */
 void writer_fail_in(struct spool *s, const struct segment *segment, int error)
 {
 	for (struct spool_writer *w; (w = first_with_chunk_in(s, segment->number));) {

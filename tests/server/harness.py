@@ -60,6 +60,7 @@ class Server:
         self.file = self.directory / "rockdove.conf"
         self.log_path = self.directory / "log"
         self.process = None
+        self.wrapper = []       # a command to run the server under
         self.configure(config)
 
     def configure(self, config):
@@ -75,7 +76,7 @@ class Server:
         self.log_file = open(self.log_path, "ab")
         before = self.log_path.stat().st_size
         self.process = subprocess.Popen(
-            [BINARY, "serve", "-c", str(self.file)], stdin=subprocess.DEVNULL, stderr=self.log_file, **kwargs)
+            [*self.wrapper, BINARY, "serve", "-c", str(self.file)], stdin=subprocess.DEVNULL, stderr=self.log_file, **kwargs)
         if wait:
             def ready():
                 if self.process.poll() is not None:

@@ -167,10 +167,11 @@ class Hop:
             elif verb == "MAIL":
                 state["secured"] = isinstance(handler.connection, ssl.SSLSocket)
                 reply = reply or "250 2.1.0 Ok"
+                state.update(sender=None, recipients=[])
                 if reply[0] == "2":
                     state.update(sender=text[10:].split(">")[0].lstrip("<"), recipients=[], mail=text)
             elif verb == "RCPT":
-                reply = reply or "250 2.1.5 Ok"
+                reply = reply or ("503 5.5.1 MAIL first" if state["sender"] is None else "250 2.1.5 Ok")
                 if reply[0] == "2":
                     state["recipients"].append(text[8:].split(">")[0].lstrip("<"))
             elif verb == "DATA":
@@ -186,9 +187,10 @@ class Hop:
             elif verb == "BDAT":
                 _, size, *last = text.split()
                 state["bdat"] = state.get("bdat", b"") + handler.rfile.read(int(size))
-                reply = reply or "250 2.0.0 Ok"
+                reply = reply or ("250 2.0.0 Ok" if state["recipients"] else "503 5.5.1 no valid recipients")
                 if last:
-                    reply = self.end(state, state.pop("bdat"))
+                    content = state.pop("bdat")
+                    reply = self.end(state, content) if reply[0] == "2" else reply
             elif verb == "RSET":
                 state.update(sender=None, recipients=[])
             elif verb == "QUIT":

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import Talk, wait_for
+from harness import Unexpected, wait_for
 
 MANY = 'domain "example.com" { users = ["alice"] }\nlimits { connections_per_client = 10000 }\n'
 
@@ -204,3 +204,45 @@ def test_no_room_on_disk_is_452_and_passes(make_server):
         t.ask("RCPT TO:<alice@example.com>")
         assert t.ask("DATA").startswith("452 4.3.1")
         assert t.ask("NOOP").startswith("250")
+
+
+def test_a_full_disk_is_452_said_once_and_passes(make_server, tmp_path):
+    """On a small file system of its own, in a mount namespace."""
+    server = make_server('domain "example.com" { users = ["alice"] }\nlimits { disk_free = 0 }\n', start=False)
+    server.state.mkdir()
+    server.wrapper = ["unshare", "--mount", "sh", "-c",
+                      f'mount -t tmpfs -o size=300m none "{server.state}" && exec "$@"', "sh"]
+    server.start()
+    inside = f"/proc/{server.process.pid}/root{server.state}"
+    with server.talk(timeout=60) as t:
+        assert t.mail("alice@example.com").startswith("250")
+        wait_for(lambda: len(os.listdir(f"{inside}/spool")) >= 4, 20, "segments are ready")
+        with open(f"{inside}/filler", "wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(b"x" * 65536)
+            except OSError:
+                pass
+        content = b"Subject: x\r\n\r\n" + (b"y" * 76 + b"\r\n") * 40_000
+        refused = None
+        for _ in range(200):
+            try:
+                t.mail("alice@example.com", content)
+            except Unexpected as error:  # at DATA
+                refused = error.reply
+            else:
+                continue
+            break
+        assert refused and refused.startswith("452 4.3.1"), refused
+        assert server.process.poll() is None
+        os.unlink(f"{inside}/filler")
+
+        def accepted():
+            t.ask("RSET")
+            try:
+                return t.mail("alice@example.com").startswith("250")
+            except Unexpected:
+                return False
+        wait_for(accepted, 30, "mail is taken again")
+    loud = [l for l in server.log().splitlines() if "level=error" in l]
+    assert 1 <= len(loud) <= 6, loud

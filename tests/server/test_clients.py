@@ -7,7 +7,8 @@ import smtplib
 import subprocess
 from email.message import EmailMessage
 
-from harness import need, run, wait_for
+from harness import need, run
+from peers import dns
 
 
 def only(server, user="alice"):
@@ -110,6 +111,21 @@ def test_rockdove_send_attachments(server, tmp_path):
     assert parts["büld.png"].get_content() == picture.read_bytes()
     assert parts["büld.png"].get_content_type() == "image/png"
     assert parts["notes.txt"].get_payload(decode=True).replace(b"\r\n", b"\n") == text.read_bytes()
+
+
+def test_rockdove_send_straight_to_the_exchangers(server, tmp_path):
+    port = server.port
+    zones = {"example.com": "@ MX 10 mx\nmx A 127.0.0.1\n", "null.test": "@ MX 0 .\n"}
+    with dns(tmp_path / "dns", zones) as dns_port:
+        conf = tmp_path / "send.conf"
+        conf.write_text(f'state = "{tmp_path}/state"\ndns {{ servers = ["127.0.0.1:{dns_port}"], validate = off }}\n'
+                        f'route "*" {{ to = mx, port = {port}, allow_loopback = true }}\n')
+        result = run("send", "-c", str(conf), "--from", "me@example.org", "--body", "straight", "alice@example.com",
+                     "x@null.test")
+    assert b"alice@example.com: delivered" in result.stdout and b"x@null.test" in result.stdout, result.stdout
+    assert b"5.1.10" in result.stdout or b"null MX" in result.stdout
+    assert result.returncode != 0
+    assert b"straight" in only(server)
 
 
 def test_send_says_why(server):

@@ -69,7 +69,7 @@ def test_killed_under_load(make_server):
         serial = re.search(rb"^Subject: (\S+)", message, re.M)[1].decode()
         if serial in acknowledged:
             assert message.endswith(acknowledged[serial].replace(b"\r\n", b"\n")), serial
-    server.wait_log("spool-open", "damaged=0")
+    server.wait_log("recovered", "damaged=0")
     assert len(acknowledged) > ROUNDS * 20
 
 

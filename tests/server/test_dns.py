@@ -213,7 +213,8 @@ def test_aliases(make_server, hops, tmp_path):
     zones = {
         "real.test": "@ MX 10 mx\nmx A 127.0.1.1\n", "null.test": "@ MX 0 .\n",
         "alias.test": ("chain CNAME middle\nmiddle CNAME real.test.\ncircle CNAME circle2\ncircle2 CNAME circle\n"
-                       "nothing CNAME null.test.\nmx-alias MX 10 pointer\npointer CNAME mx.real.test.\ngone CNAME no.real.test.\n"),
+                       "nothing CNAME null.test.\nmx-alias MX 10 pointer\npointer CNAME mx.real.test.\n"
+                       "gone CNAME no.real.test.\n"),
     }
     with dns(tmp_path / "dns", zones) as port:
         server = make_server(LOCAL + FAST + by_dns(port, hop.port))

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import subprocess
+import threading
 import time
 
 import pytest
@@ -75,9 +76,13 @@ def contents():
             b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n--=_b\r\n"
             b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
             + base64.encodebytes(binary).replace(b"\n", b"\r\n") + b"--=_b--\r\nepilogue\r\n")
+    hqx = binascii.b2a_hex(binary[:3000]).translate(bytes.maketrans(b"0123456789abcdef", b"!\"#$%&'()*+,-012"))
+    binhex = b"(This file must be converted with BinHex 4.0)\r\n:" + b"\r\n".join(
+        hqx[i:i + 64] for i in range(0, len(hqx), 64)) + b":\r\n"
     bodies = {
         b"mime": mime,
         b"uuencode": b"\r\n" + uu,
+        b"binhex": b"\r\n" + binhex,
         b"8-bit": b"\r\n" + bytes(c for c in range(1, 256) if c not in b"\r\n") + b"\r\nlatin: \xe9\xfc\r\n",
         b"dots": b"\r\n.\r\n..\r\n.leading\r\n...\r\n \r\nFrom here on\r\n\t\r\n.\r\n\r\n\r\n",
         b"long": b"\r\n" + b"x" * 998 + b"\r\n" + b"y" * 5000 + b"\r\n." + b"z" * 2047 + b"\r\nend\r\n",
@@ -450,6 +455,19 @@ def test_success_is_told_where_the_next_hop_cannot(make_server):
         assert b"NOTIFY=SUCCESS,FAILURE" in passed and b"ORCPT=rfc822;was-a@able.test" in passed, passed[:600]
 
 
+@pytest.mark.parametrize("demand", ["required", "verify", "dane"])
+def test_no_cleartext_where_policy_forbids_it(make_server, demand):
+    hop = Hop()
+    try:
+        server = make_server(LOCAL + to(hop.port, more=f", tls = {demand}"))
+        with server.talk() as t:
+            t.mail("x@e.test", sender="s@example.com")
+        assert "TLS" in server.wait_log("unreachable", "status=4.7.4")
+        assert not hop.commands("MAIL") and len(server.queue()) == 1
+    finally:
+        hop.close()
+
+
 # ---- the queue ------------------------------------------------------------------------------------
 
 def test_a_letter_overtakes_a_bulk_run(make_server):
@@ -517,3 +535,90 @@ def test_a_destination_recovers(make_server, way):
         wait_for(lambda: len(taken(directory)) >= count, 15, "all arrived")
         queue_is_empty(server)
         assert len(taken(directory)) == count
+
+
+def test_a_new_route_is_taken_by_what_waits(make_server):
+    """Routes are found at each attempt, never frozen into a message."""
+    server = make_server(to(free_port(), "moves.test"))
+    with server.talk() as t:
+        for i in range(20):
+            t.mail("x@moves.test")
+    server.wait_log("unreachable", "refused")
+    with public_directory() as directory, sink(directory) as port:
+        server.configure(to(port, "moves.test"))
+        server.reload()
+        wait_for(lambda: len(taken(directory)) == 20, 15, "all arrived")
+        queue_is_empty(server)
+
+
+def test_deleted_while_it_is_under_way(make_server):
+    """Deleting wins over an attempt in flight, whatever comes of that."""
+    hop = Hop(delay={"DATA": 1}, replies={"END": "451 4.3.0 try again"})
+    try:
+        server = make_server(FAST + to(hop.port))
+        with server.talk() as t:
+            id = queued_id(t.mail("x@e.test"))
+        wait_for(lambda: hop.commands("DATA"), 10, "it is under way")
+        server.run("queue", "delete", id, check=True)
+        assert server.queue() == []
+        time.sleep(3)
+        assert len(hop.commands("MAIL")) == 1 and server.queue() == []
+        assert "deleted" in server.run("trace", id, check=True).stdout.decode()
+    finally:
+        hop.close()
+
+
+def test_two_servers_in_a_circle(make_server):
+    """Each believes the other to be the next hop: 100 Received fields end it, and the sender learns."""
+    here, there = free_port(), free_port()
+    one = make_server(LOCAL + to(there), name="one", port=here)
+    make_server(to(here), name="two", port=there, hostname="two.example.net")
+    with one.talk() as t:
+        t.mail("x@round.test", sender="s@example.com")
+    bounce = returned(one, "s", timeout=30)
+    field, = status_of(bounce).values()
+    assert field["Status"] == "5.4.6", field
+    time.sleep(0.5)
+    assert len(one.mailbox("s", "example.com").files()) == 1
+
+
+def test_a_peer_out_of_its_mind(make_server):
+    """Any step may be refused, put off, answered with rubbish or by closing: still each message ends once."""
+    chance, lock = random.Random(7), threading.Lock()
+    moods = ["close", "421 4.3.2 leaving", "451 4.7.1 later", "550 5.7.1 never", "rubbish", "999 what", "354 go on",
+             "220-a\r\n220-b\r\n451-c"]
+
+    def replies(hop, verb, line, state):
+        with lock:
+            return chance.choice(moods) if chance.random() < 0.04 else None
+    hop = Hop(replies=replies, extensions=("PIPELINING", "8BITMIME", "SIZE", "CHUNKING"))
+    strict = Hop(replies=replies, extensions=("8BITMIME",))
+    try:
+        server = make_server(LOCAL + 'queue { retry = ["1s"], return_breaker = 0 }\n' + to(hop.port, "a.test", ", timeout = 2s")
+                             + to(strict.port, "b.test", ", timeout = 2s"))
+        count = 300
+        ids = {}
+        with server.talk() as t:
+            for i in range(count):
+                recipients = [f"r{i}@a.test", f"s{i}@a.test"] if i % 2 else [f"r{i}@b.test"]
+                ids |= dict.fromkeys(recipients, queued_id(t.mail(recipients, sender="s@example.com")))
+        queue_is_empty(server, timeout=60)
+        failed = {}
+        for message in server.mailbox("s", "example.com").messages():
+            for address in status_of(parsed(message)):
+                failed[address] = failed.get(address, 0) + 1
+        arrived = {}
+        for _, recipients, _ in hop.messages + strict.messages:
+            for address in recipients:
+                arrived[address] = arrived.get(address, 0) + 1
+        log = server.log().splitlines()
+        for address, id in ids.items():
+            ends = [l for l in log if f"id={id}" in l and f"to={address}" in l]
+            doubts = sum("doubtful=yes" in l for l in ends)
+            assert failed.get(address, 0) <= 1 and (address in failed or address in arrived), (address, ends)
+            assert arrived.get(address, 0) <= 1 + doubts, (address, ends)
+            assert sum("event=delivered" in l or "event=failed" in l for l in ends) == 1, (address, ends)
+        assert failed and len(arrived) > count
+    finally:
+        hop.close()
+        strict.close()

@@ -2,6 +2,7 @@
 import email
 import email.policy
 import json
+import os
 import re
 import subprocess
 import time
@@ -98,6 +99,25 @@ def test_ourselves_is_a_loop(make_server, tmp_path):
     zones = {"self.test": "@ MX 10 me\nme A 127.0.0.1\n"}
     with dns(tmp_path / "dns", zones) as port:
         server = make_server(LOCAL + f'dns {{ servers = ["127.0.0.1:{port}"], validate = off }}\n')
+        with server.talk() as t:
+            t.mail("x@self.test", sender="a@example.com")
+        assert "5.4.6" in bounce_of(server, "a").as_string()
+
+
+def test_a_listener_on_every_address_knows_itself(make_server, tmp_path):
+    """In a network namespace of its own, where lo has one more address."""
+    if "IN_NAMESPACE" not in os.environ:
+        here = f"{__file__}::test_a_listener_on_every_address_knows_itself"
+        inside = (f"ip link set lo up && ip addr add 192.0.2.7/32 dev lo && "
+                  f"exec /usr/bin/python3 -m pytest -q -p no:cacheprovider {here}")
+        result = subprocess.run(["unshare", "--net", "sh", "-c", inside], capture_output=True, timeout=60,
+                                env={**os.environ, "IN_NAMESPACE": "1"})
+        assert result.returncode == 0, result.stdout.decode() + result.stderr.decode()
+        return
+    port = free_port()
+    with dns(tmp_path / "dns", {"self.test": "@ MX 10 me\nme A 192.0.2.7\n"}) as dns_port:
+        server = make_server(LOCAL + f'dns {{ servers = ["127.0.0.1:{dns_port}"], validate = off }}\n'
+                             f'listen all {{ bind = ["0.0.0.0:{port}"] }}\n')
         with server.talk() as t:
             t.mail("x@self.test", sender="a@example.com")
         assert "5.4.6" in bounce_of(server, "a").as_string()
