@@ -55,7 +55,7 @@ struct compaction {
 
 static bool is_free_able(const struct segment *g)
 {
-	return g->state == SEGMENT_SEALED && !g->keep && g->refs == 0 && g->pins == 0 &&
+	return g->state == SEGMENT_SEALED && !g->keep && g->refs == 0 && g->live == 0 && g->pins == 0 &&
 		(g->emptied || !segment_is_needed(g));
 }
 
@@ -249,7 +249,7 @@ static void pass_synced(struct spool_op *op, int error)
 	end_pass(c);
 	if (error || c->spool->closing) return;
 	victim->stale |= moved; /* until it is freed */
-	victim->emptied = victim->refs == 0 && complete;
+	victim->emptied = victim->refs == 0 && victim->live == 0 && complete;
 	if (!victim->emptied && !moved) victim->rest_until = c->spool->generation + REST;
 	compact_look(c->spool);
 }

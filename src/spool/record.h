@@ -137,8 +137,10 @@ static inline uint64_t record_blocks(uint64_t n)
 	return (n + RECORD_BLOCK - 1) & ~(uint64_t)(RECORD_BLOCK - 1);
 }
 
+/* Fill in the header of a life of a segment.  */
 void header_make(
 	struct disk_header *h, uint32_t number, uint64_t generation, uint64_t salt, uint64_t size);
+/* Whole, of this version, and with a size that can be.  */
 bool header_valid(const struct disk_header *h);
 /* Whole, but of a version that is not known here.  */
 bool header_newer(const struct disk_header *h);

@@ -48,6 +48,7 @@ static void begin(struct hand *h)
 	bench_init(&h->b, SEGMENT);
 	bench_open(&h->b);
 	struct spool *s = h->b.spool;
+	recovered_release(s);
 	assert_true(recovered_open(s));
 	for (uint32_t i = 0; i < 3; i++) {
 		struct evidence *e = &h->all[i];
