@@ -47,6 +47,7 @@ static struct office *office_new(const struct inbound_rules *rules)
 			.data_end = l->data_end,
 			.normalize = l->normalize,
 			.submission = l->submission,
+			.auth_tls = l->submission && rules->accounts ? STR(SASL_MECHANISMS) : STR_NONE,
 			.offer_starttls = l->tls == LISTENER_TLS_STARTTLS || l->tls == LISTENER_TLS_REQUIRED,
 			.tls_required = l->tls == LISTENER_TLS_REQUIRED,
 			.message_max = rules->message_max,
@@ -254,6 +255,7 @@ void inbound_free(struct inbound *in)
 {
 	if (!in) return;
 	if (in->handshakes) io_workers_stop(in->handshakes);
+	sasl_context_free(in->sasl);
 	ASSERT(list_empty(&in->sessions) && in->orphans == 0);
 	if (in->office) office_leave(in->office);
 	connections_release(&in->counts);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "crypto/tls.h"
 #include "inbound/listener.h"
+#include "policy/accounts.h"
 #include "policy/domain.h"
 #include "queue/queue.h"
 
@@ -19,6 +20,9 @@ struct inbound_rules {
 	const struct domains *domains;
 	const struct access_list *relay_from;
 	struct tls_context *tls; /* NULL: no listener has TLS; held as long as it is in use */
+	/* The accounts as they are now, held for the caller; NULL: they cannot be read.  */
+	struct accounts *(*accounts)(void *context);
+	void *accounts_context;
 	uint64_t message_max;
 	uint32_t recipients_max, errors_max;
 	uint32_t connections, connections_per_client;

@@ -21,7 +21,8 @@ struct inbound {
 	struct connection_counts counts;
 	struct pool session_pool;
 	struct pool transaction_pool;
-	struct io_workers *handshakes; /* NULL until a configuration has TLS */
+	struct io_workers *handshakes; /* NULL until a configuration has TLS; logins run there too, and */
+	struct sasl_context *sasl;
 	struct inbound_stats stats;
 	uint32_t peak;               /* of sessions, since memory was last given back */
 	uint32_t orphans;            /* transactions whose session has gone */
@@ -75,12 +76,15 @@ struct session {
 	const struct listener_options *listener;
 	struct transaction *transaction; /* NULL between messages */
 	struct secure *secure;           /* NULL in clear */
+	struct login *login;             /* NULL but during AUTH */
+	struct str account;              /* who has logged in; the session's */
 	struct net_address peer;
 	struct buf input;                /* came while an event waited */
 	struct timer timer;              /* fires at the core's deadline or before: then it looks again */
 	struct list link;
 	msec began;
 	uint32_t messages;
+	uint8_t logins_failed;
 	bool paused;                     /* the spool asked to wait */
 	bool fin;                        /* the peer has sent all it has */
 	bool closing;                    /* the last reply is out; waiting for the peer to go */
@@ -124,6 +128,10 @@ bool secure_waiting(const struct session *s);
 /* False: the connection is lost.  */
 bool secure_send(struct session *s, struct str plain);
 void secure_close(struct session *s);
+
+/* login.c */
+void login_event(struct session *s, const struct smtp_event *event);
+void login_end(struct session *s);
 
 /* accept.c: the verdicts.  */
 void session_event(struct session *s, const struct smtp_event *event);

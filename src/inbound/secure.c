@@ -12,7 +12,10 @@ enum {
 bool secure_ready(struct inbound *in, const struct inbound_rules *rules)
 {
 	if (!rules->tls || in->handshakes) return true;
-	in->handshakes = io_workers_start(in->parts.io, 1, "tls");
+	uint8_t secret[32];
+	io_random(in->parts.io, secret, sizeof secret);
+	if (!in->sasl) in->sasl = sasl_context_new(secret);
+	if (in->sasl) in->handshakes = io_workers_start(in->parts.io, 1, "tls");
 	return in->handshakes != NULL;
 }
 

@@ -259,7 +259,9 @@ void session_end(struct session *s)
 {
 	struct inbound *in = s->inbound;
 	transaction_end(s);
+	login_end(s);
 	secure_end(s);
+	free((void *)s->account.ptr);
 	io_timer_cancel(in->parts.io, &s->timer);
 	io_close(&s->stream);
 	smtp_server_release(&s->smtp);

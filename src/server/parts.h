@@ -28,6 +28,9 @@ struct server {
 	struct inbound *inbound;
 	struct control *control;
 	struct admin *admin;
+	struct accounts *accounts;  /* as last read; NULL: not yet, and of which file: */
+	msec accounts_mtime;
+	uint64_t accounts_size;
 	char *control_path;         /* that the socket stands at */
 	struct net_address listening[256];
 	uint32_t bound_count;        /* so many of them are listeners, as bound */
@@ -44,6 +47,10 @@ struct server {
 void server_open_control(struct server *s);
 void server_configure_control(struct server *s);
 void server_close_control(struct server *s);
+
+/* accounts.c: for inbound_rules and struct domains; context is the server.  */
+struct accounts *server_accounts(void *context);
+bool server_has_account(void *context, struct str local, struct str domain);
 
 /* tls.c: the certificate of the listeners of c, read, or made and saved when there is none; the caller's.  *ret is NULL
  * when no listener has TLS.  False: it cannot be had; why is appended.  */

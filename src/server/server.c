@@ -257,6 +257,10 @@ static bool open_queue(struct server *s)
 static bool follow(struct server *s, struct config_office *office, struct buf *why)
 {
 	struct inbound_rules rules = rules_of(office);
+	rules.accounts = server_accounts;
+	rules.accounts_context = s;
+	office->config->domains.account = server_has_account;
+	office->config->domains.context = s;
 	bool fine = server_tls(s, office->config, &rules.tls, why) && inbound_configure(s->inbound, &rules, why);
 	tls_context_release(rules.tls);
 	if (fine) office->users++;
@@ -450,6 +454,7 @@ void server_free(struct server *s)
 	if (s->history) history_close(s->history);
 	if (s->history_workers) io_workers_stop(s->history_workers);
 	if (s->latency) latency_free(s->latency);
+	accounts_release(s->accounts);
 	config_leave(s->office);
 	list_remove(&s->queue_hook.link);
 	list_remove(&s->log_hook.link);
