@@ -17,7 +17,7 @@ struct letter *ledger_letter(struct ledger *l)
 {
 	ASSERT(l->count < l->room); /* they do not move: clients hold them */
 	struct letter *letter = &l->letters[l->count++];
-	*letter = (struct letter){.number = l->count};
+	*letter = (struct letter){.number = l->count, .begun_us = l->world->now_us};
 	return letter;
 }
 
@@ -199,7 +199,7 @@ static void judge_failure(
 {
 	unsigned long long number = letter->number;
 	int64_t now = l->world->now_us;
-	bool old = now - letter->sent_us >= l->lifetime_us - SLACK_US;
+	bool old = now - letter->begun_us >= l->lifetime_us - SLACK_US;
 	if (!letter->may_fail[i] && !old)
 		sim_violation(l->world, "letter %llu to %s was returned for no reason", number,
 			letter->recipients[i]);
@@ -266,7 +266,7 @@ void ledger_reported(
 static void settle_recipient(struct ledger *l, const struct letter *letter, uint32_t i)
 {
 	if (letter->delivered[i] || letter->failed[i]) return;
-	int64_t age = l->world->now_us - letter->sent_us;
+	int64_t age = l->world->now_us - letter->begun_us;
 	bool old = age >= l->lifetime_us - SLACK_US;
 	/* The report may have grown too old as well.  */
 	bool report_old = age >= (letter->may_fail[i] ? 1 : 2) * (l->lifetime_us - SLACK_US);

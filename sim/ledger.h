@@ -43,6 +43,7 @@ struct letter {
 	char recipients[LETTER_RECIPIENTS][64];
 	bool local[LETTER_RECIPIENTS];
 	bool taken[LETTER_RECIPIENTS]; /* RCPT was answered 250 */
+	int64_t begun_us;              /* it grows old from here */
 	int64_t accepted_us;
 	int64_t sent_us;
 	/* Reasons to return it, as the world gave them.  */

@@ -86,9 +86,8 @@ struct model_message *model_find(struct spool_model *m, uint64_t id)
 	LIST_EACH (&m->messages, node) {
 		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
 		if (message->id != id) continue;
-		found = message;
-		if (message->fate == MODEL_KEPT || message->fate == MODEL_DOUBT)
-			break; /* others may have had it before */
+		/* Others may have had it before, of whom nothing is left; the later is the likelier.  */
+		if (!found || message->fate == MODEL_KEPT || found->fate != MODEL_KEPT) found = message;
 	}
 	return found;
 }
@@ -281,35 +280,21 @@ void model_recovered(struct spool_model *m, struct spool *s, msec now)
 
 /* ---- bit rot ---- */
 
-/* Whether a record with this id, or what looks like one, lies over the sector: its header has the id 16 octets in.  */
-static bool lies_over(struct str content, uint64_t id, uint64_t offset)
-{
-	for (const char *from = content.ptr;;) {
-		size_t left = content.len - (size_t)(from - content.ptr);
-		const char *at = memmem(from, left, &id, sizeof id);
-		if (!at) return false;
-		from = at + 1;
-		struct disk_record head;
-		uint64_t begin = (uint64_t)(at - content.ptr);
-		if (begin < offsetof(struct disk_record, id)) continue;
-		begin -= offsetof(struct disk_record, id);
-		if (begin + sizeof head > content.len) continue;
-		memcpy(&head, content.ptr + begin, sizeof head);
-		if (head.type == 0 || head.type >= RECORD_TYPES || head.version != RECORD_VERSION)
-			continue;
-		if (begin < offset + SECTOR && offset < begin + sizeof head + head.length)
-			return true;
-	}
-}
-
+/* Whatever looks like the header of a record and would lie over the sector; records begin at multiples of 8.  */
 void model_rotten(struct spool_model *m, struct str content, uint64_t offset)
 {
-	LIST_EACH (&m->messages, node) {
-		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
-		if (!message->excused && lies_over(content, message->id, offset)) {
-			message->excused = true;
-			world_note(m->world, "excused", message->number, offset);
-		}
+	struct disk_record head;
+	for (uint64_t at = 0; at + sizeof head <= content.len && at < offset + SECTOR;
+		at += RECORD_ALIGN) {
+		memcpy(&head, content.ptr + at, sizeof head);
+		if (head.type == 0 || head.type >= RECORD_TYPES || head.version != RECORD_VERSION)
+			continue;
+		if (at + sizeof head + head.length <= offset) continue;
+		world_note(m->world, "rotten-record", head.type, at);
+		struct model_message *message = head.id ? model_find(m, head.id) : NULL;
+		if (!message || message->excused) continue;
+		message->excused = true;
+		world_note(m->world, "excused", message->number, offset);
 	}
 }
 

@@ -66,6 +66,7 @@ static void signal_came(struct io_signals *signals, int number)
 {
 	struct serve *s = CONTAINER_OF(signals, struct serve, signals);
 	if (number == SIGHUP) {
+		if (s->terminations > 0) return;
 		io_notify(STR("RELOADING=1"));
 		reload(s);
 		io_notify(STR("READY=1"));

@@ -6,6 +6,7 @@ enum {
 	RECEIVED_MAX = 100,          /* RFC 5321 6.3: more is a loop */
 	ARENA_BASE = 256 * 1024,     /* an envelope's memory, and */
 	ARENA_RECIPIENT = 2048,      /* for each recipient that may be named */
+	ENVELOPE_RECIPIENTS_MAX = UINT16_MAX, /* what the spool can count */
 };
 
 static const struct smtp_reply no_room = {
@@ -22,18 +23,27 @@ static void log_client(struct log *log, const struct session *s)
 	log_str(log, "client", buf_str(&b));
 }
 
-/* A refusal: one line, and the reply.  */
-static void refuse(struct session *s, const char *event, struct str address, struct smtp_reply reply)
+/* One line for each refusal, with the queue id once the message has one.  */
+static void log_refusal(struct session *s, struct str address, struct smtp_reply reply)
 {
 	struct log *log = session_log(s);
-	log_begin(log, LOG_INFO, STR_NONE, event);
+	const struct transaction *t = s->transaction;
+	char id[SPOOL_ID_LEN + 1];
+	log_begin(log, LOG_INFO, t && t->has_id ? spool_id_text(spool_writer_id(&t->writer), id) : STR_NONE, "refused");
 	log_client(log, s);
 	log_str(log, "helo", smtp_server_helo(&s->smtp));
-	if (s->transaction) log_str(log, "from", s->transaction->envelope.reverse_path);
+	if (t) log_str(log, "from", t->envelope.reverse_path);
 	log_str(log, "address", address);
 	log_i64(log, "code", reply.code);
+	if (reply.enhanced.class)
+		log_printf(log, "status", "%u.%u.%u", reply.enhanced.class, reply.enhanced.subject, reply.enhanced.detail);
 	log_str(log, "text", reply.text);
 	log_end(log);
+}
+
+static void refuse(struct session *s, struct str address, struct smtp_reply reply)
+{
+	log_refusal(s, address, reply);
 	smtp_server_answer(&s->smtp, reply);
 }
 
@@ -45,13 +55,15 @@ static struct transaction *transaction_new(struct session *s)
 	struct transaction *t = pool_take(&in->transaction_pool);
 	if (!t) return NULL;
 	*t = (struct transaction){.inbound = in, .session = s};
+	list_init(&t->link);
 	arena_init(&t->arena, ARENA_BASE + (size_t)s->office->rules.recipients_max * ARENA_RECIPIENT);
 	header_watch_init(&t->header);
 	return t;
 }
 
-static void transaction_free(struct transaction *t)
+void transaction_free(struct transaction *t)
 {
+	list_remove(&t->link);
 	arena_release(&t->arena);
 	pool_give(&t->inbound->transaction_pool, t);
 }
@@ -64,7 +76,7 @@ void transaction_end(struct session *s)
 	if (!t) return;
 	if (t->committing) { /* the commit goes on; see committed() */
 		t->session = NULL;
-		t->inbound->orphans++;
+		list_push_back(&t->inbound->orphans, &t->link);
 		return;
 	}
 	if (t->begun) spool_abort(&t->writer);
@@ -81,7 +93,7 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 {
 	transaction_end(s);
 	if (!may_send_as(s, event->path.text)) {
-		refuse(s, "refused", event->path.text,
+		refuse(s, event->path.text,
 			SMTP_REPLY(553, 5, 7, 1, "Sender address rejected: it is not that of your account"));
 		return;
 	}
@@ -197,9 +209,14 @@ static struct smtp_reply take_recipient(struct session *s, const struct smtp_eve
 	case EXPAND_DONE:
 		break;
 	}
+	uint32_t before = t->envelope.recipient_count;
+	if (count > ENVELOPE_RECIPIENTS_MAX - before)
+		return reply_about(s, 452, (struct enhanced){4, 5, 3}, a->text, "Error: too many recipients");
 	for (uint32_t i = 0; i < count; i++) {
 		struct str original = count == 1 && str_eq(to[i], a->text) ? STR_NONE : a->text;
-		if (!add_recipient(t, to[i], original, event->orcpt, event->notify)) return no_room;
+		if (add_recipient(t, to[i], original, event->orcpt, event->notify)) continue;
+		t->envelope.recipient_count = before; /* all whom an alias stands for, or none */
+		return no_room;
 	}
 	return standard;
 }
@@ -214,7 +231,7 @@ static void on_rcpt(struct session *s, const struct smtp_event *event)
 	if (reply.code == 250)
 		smtp_server_answer(&s->smtp, reply);
 	else
-		refuse(s, "refused", a.text, reply);
+		refuse(s, a.text, reply);
 }
 
 /* ---- content ---- */
@@ -245,10 +262,10 @@ static void on_data(struct session *s)
 	t->envelope.created = io_wall(s->inbound->parts.io);
 	int error = spool_begin(s->inbound->parts.spool, &t->writer, resumed);
 	if (error != 0) {
-		refuse(s, "refused", STR_NONE, no_room);
+		refuse(s, STR_NONE, no_room);
 		return;
 	}
-	t->begun = true;
+	t->begun = t->has_id = true;
 	if (!write_received(s, t)) t->refused = true;
 	smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 354});
 }
@@ -330,7 +347,6 @@ static void committed(struct spool_op *op, int error)
 	}
 	if (!s) { /* the client is gone: it will send the message again */
 		transaction_free(t);
-		in->orphans--;
 		inbound_check_stopped(in);
 		return;
 	}
@@ -338,7 +354,7 @@ static void committed(struct spool_op *op, int error)
 		s->messages++;
 		smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 250, .enhanced = {2, 0, 0}, .text = id});
 	} else {
-		refuse(s, "refused", STR_NONE, no_room);
+		refuse(s, STR_NONE, no_room);
 	}
 	session_work(s);
 }
@@ -347,12 +363,12 @@ static void on_end(struct session *s)
 {
 	struct transaction *t = s->transaction;
 	if (t->header.received > RECEIVED_MAX - 1) {
-		refuse(s, "refused", STR_NONE,
+		refuse(s, STR_NONE,
 			SMTP_REPLY(554, 5, 4, 6, "Error: too many hops: this mail goes round in a loop"));
 		return;
 	}
 	if (t->refused) {
-		refuse(s, "refused", STR_NONE, no_room);
+		refuse(s, STR_NONE, no_room);
 		return;
 	}
 	if (t->header.eight_bit || s->smtp.body.eight_bit) t->envelope.flags |= ENVELOPE_8BIT;
@@ -362,6 +378,20 @@ static void on_end(struct session *s)
 }
 
 /* ---- all ---- */
+
+/* The content was refused as a whole, or its sender has given it up.  */
+static void on_abandon(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct smtp_reply fault = smtp_server_fault(&s->smtp);
+	if (fault.code) log_refusal(s, STR_NONE, fault);
+	s->inbound->stats.refused_messages++;
+	s->paused = false; /* nothing will ask us to go on */
+	if (!t || !t->begun) return;
+	spool_abort(&t->writer);
+	t->begun = false;
+	t->refused = true;
+}
 
 static void on_close(struct session *s, enum smtp_closing why)
 {
@@ -397,12 +427,7 @@ void session_event(struct session *s, const struct smtp_event *event)
 		on_end(s);
 		break;
 	case SMTP_EVENT_ABANDON:
-		if (s->transaction && s->transaction->begun) {
-			spool_abort(&s->transaction->writer);
-			s->transaction->begun = false;
-			s->transaction->refused = true;
-		}
-		s->inbound->stats.refused_messages++;
+		on_abandon(s);
 		break;
 	case SMTP_EVENT_RESET:
 		transaction_end(s);

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-enum { SOCKETS_MAX = 64, SPARE_SESSIONS = 64, SPARE_TRANSACTIONS = 64 };
+enum { STARVED_AGAIN_MS = 60 * 1000, SPARE_SESSIONS = 64, SPARE_TRANSACTIONS = 64 };
 
 struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
 {
@@ -12,6 +12,7 @@ struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
 	in->parts = *parts;
 	list_init(&in->sockets);
 	list_init(&in->sessions);
+	list_init(&in->orphans);
 	connections_init(&in->counts, seed);
 	pool_init(&in->session_pool, sizeof(struct session), SIZE_MAX, SPARE_SESSIONS);
 	pool_init(&in->transaction_pool, sizeof(struct transaction), SIZE_MAX, SPARE_TRANSACTIONS);
@@ -91,7 +92,11 @@ static void accepted(struct io_listener *listener, const struct io_accepted *acc
 static void starved(struct io_listener *listener, int error)
 {
 	struct socket *socket = CONTAINER_OF(listener, struct socket, listener);
-	struct log *log = socket->inbound->parts.log;
+	struct inbound *in = socket->inbound;
+	msec now = io_now(in->parts.io);
+	if (in->starved_told && now - in->starved_told < STARVED_AGAIN_MS) return;
+	in->starved_told = now;
+	struct log *log = in->parts.log;
 	log_begin(log, LOG_WARN, STR_NONE, "accept-paused");
 	log_str(log, "why", str_from_c(strerror(error)));
 	log_end(log);
@@ -102,6 +107,11 @@ static void socket_close(struct socket *socket)
 	io_listener_close(&socket->listener);
 	list_remove(&socket->link);
 	free(socket);
+}
+
+static void close_all(struct list *sockets)
+{
+	while (!list_empty(sockets)) socket_close(CONTAINER_OF(sockets->next, struct socket, link));
 }
 
 static struct socket *socket_open(struct inbound *in, const struct net_address *address, int *ret_error)
@@ -142,31 +152,82 @@ static void explain_bind(struct buf *why, const struct listener_options *l, cons
 		buf_add(why, STR(": ports under 1024 need root, or CAP_NET_BIND_SERVICE"));
 }
 
-/* Open what is not open yet, into `fresh`; note which of the open ones stay.  */
-static bool open_all(struct inbound *in, const struct inbound_rules *rules, struct list *fresh, struct list *kept,
-	struct buf *why)
+static void move(struct socket *socket, struct list *to)
 {
-	for (uint32_t i = 0; i < rules->listener_count; i++) {
-		const struct listener_options *l = &rules->listeners[i];
-		for (uint32_t j = 0; j < l->bind_count; j++) {
-			int error = 0;
-			struct socket *socket = socket_find(&in->sockets, &l->binds[j]);
-			if (!socket) socket = socket_open(in, &l->binds[j], &error);
-			if (!socket) {
-				explain_bind(why, l, &l->binds[j], error);
-				return false;
-			}
-			bool open_before = !list_empty(&socket->link);
-			list_remove(&socket->link);
-			list_push_back(open_before ? kept : fresh, &socket->link);
-		}
-	}
-	return true;
+	list_remove(&socket->link);
+	list_push_back(to, &socket->link);
 }
 
 static void move_all(struct list *from, struct list *to)
 {
 	for (struct list *node; (node = list_pop(from));) list_push_back(to, node);
+}
+
+/* Those of the open ones that stay.  */
+static void keep_open(struct inbound *in, const struct inbound_rules *rules, struct list *kept)
+{
+	for (uint32_t i = 0; i < rules->listener_count; i++)
+		for (uint32_t j = 0; j < rules->listeners[i].bind_count; j++) {
+			struct socket *socket = socket_find(&in->sockets, &rules->listeners[i].binds[j]);
+			if (socket) move(socket, kept);
+		}
+}
+
+/* 0.0.0.0:25 and 127.0.0.1:25 cannot both be open: those that are to go anyway make way.  */
+static bool make_way(struct inbound *in, const struct net_address *address, struct list *shut)
+{
+	bool any = false;
+	LIST_EACH_SAFE(&in->sockets, node) {
+		struct socket *socket = CONTAINER_OF(node, struct socket, link);
+		if (socket->address.family != address->family || socket->address.port != address->port) continue;
+		io_listener_close(&socket->listener);
+		move(socket, shut);
+		any = true;
+	}
+	return any;
+}
+
+static struct socket *open_one(struct inbound *in, const struct net_address *address, struct list *shut, int *ret_error)
+{
+	struct socket *socket = socket_open(in, address, ret_error);
+	if (socket || *ret_error != -EADDRINUSE || !make_way(in, address, shut)) return socket;
+	return socket_open(in, address, ret_error);
+}
+
+/* Open what is not open yet, into `fresh`; in->sockets are those that are to go.  */
+static bool open_fresh(struct inbound *in, const struct inbound_rules *rules, const struct list *kept, struct list *fresh,
+	struct list *shut, struct buf *why)
+{
+	for (uint32_t i = 0; i < rules->listener_count; i++) {
+		const struct listener_options *l = &rules->listeners[i];
+		for (uint32_t j = 0; j < l->bind_count; j++) {
+			int error = 0;
+			if (socket_find(kept, &l->binds[j])) continue;
+			struct socket *socket = open_one(in, &l->binds[j], shut, &error);
+			if (!socket) {
+				explain_bind(why, l, &l->binds[j], error);
+				return false;
+			}
+			move(socket, fresh);
+		}
+	}
+	return true;
+}
+
+/* Those that made way for nothing are opened again.  */
+static void open_again(struct inbound *in, struct list *shut)
+{
+	for (struct list *node; (node = list_pop(shut));) {
+		struct socket *socket = CONTAINER_OF(node, struct socket, link);
+		list_push_back(&in->sockets, node);
+		int error = io_listen(in->parts.io, &socket->listener, &socket->address, &socket->bound);
+		if (!error) continue;
+		struct log *log = in->parts.log;
+		log_begin(log, LOG_ERROR, STR_NONE, "listener-lost");
+		log_str(log, "why", str_from_c(strerror(-error)));
+		log_end(log);
+		socket_close(socket);
+	}
 }
 
 /* Which listener each socket belongs to under these rules.  */
@@ -186,17 +247,21 @@ bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, st
 		buf_add(ret_why, STR("out of memory"));
 		return false;
 	}
-	struct list fresh, kept;
+	struct list fresh, kept, shut;
 	list_init(&fresh);
 	list_init(&kept);
-	if (!open_all(in, rules, &fresh, &kept, ret_why)) {
-		while (!list_empty(&fresh)) socket_close(CONTAINER_OF(fresh.next, struct socket, link));
+	list_init(&shut);
+	keep_open(in, rules, &kept);
+	if (!open_fresh(in, rules, &kept, &fresh, &shut, ret_why)) {
+		close_all(&fresh);
+		open_again(in, &shut);
 		move_all(&kept, &in->sockets);
 		free(office->smtp);
 		free(office);
 		return false;
 	}
-	while (!list_empty(&in->sockets)) socket_close(CONTAINER_OF(in->sockets.next, struct socket, link));
+	close_all(&shut);
+	close_all(&in->sockets);
 	move_all(&kept, &in->sockets);
 	move_all(&fresh, &in->sockets);
 	if (rules->tls) tls_context_hold(rules->tls);
@@ -223,15 +288,10 @@ uint32_t inbound_listening(const struct inbound *in, struct net_address *ret, ui
 
 void inbound_check_stopped(struct inbound *in)
 {
-	if (!in->stopping || !in->stopped || in->orphans || !list_empty(&in->sessions)) return;
+	if (!in->stopping || !in->stopped || !list_empty(&in->orphans) || !list_empty(&in->sessions)) return;
 	void (*stopped)(void *) = in->stopped;
 	in->stopped = NULL;
 	stopped(in->context);
-}
-
-static void close_sockets(struct inbound *in)
-{
-	while (!list_empty(&in->sockets)) socket_close(CONTAINER_OF(in->sockets.next, struct socket, link));
 }
 
 void inbound_stop(struct inbound *in, void (*stopped)(void *context), void *context)
@@ -239,7 +299,7 @@ void inbound_stop(struct inbound *in, void (*stopped)(void *context), void *cont
 	in->stopping = true;
 	in->stopped = stopped;
 	in->context = context;
-	close_sockets(in);
+	close_all(&in->sockets);
 	LIST_EACH_SAFE(&in->sessions, node) session_shut(CONTAINER_OF(node, struct session, link));
 	inbound_check_stopped(in);
 }
@@ -247,7 +307,7 @@ void inbound_stop(struct inbound *in, void (*stopped)(void *context), void *cont
 void inbound_drop(struct inbound *in)
 {
 	in->stopped = NULL;
-	close_sockets(in);
+	close_all(&in->sockets);
 	while (!list_empty(&in->sessions)) session_end(CONTAINER_OF(in->sessions.next, struct session, link));
 }
 
@@ -256,7 +316,9 @@ void inbound_free(struct inbound *in)
 	if (!in) return;
 	if (in->handshakes) io_workers_stop(in->handshakes);
 	sasl_context_free(in->sasl);
-	ASSERT(list_empty(&in->sessions) && in->orphans == 0);
+	ASSERT(list_empty(&in->sessions));
+	/* Left only by a disk that refuses to the end: nobody was told that they are safe.  */
+	while (!list_empty(&in->orphans)) transaction_free(CONTAINER_OF(in->orphans.next, struct transaction, link));
 	if (in->office) office_leave(in->office);
 	connections_release(&in->counts);
 	pool_release(&in->session_pool);

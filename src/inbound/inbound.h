@@ -52,7 +52,7 @@ uint32_t inbound_listening(const struct inbound *in, struct net_address *ret, ui
 void inbound_stop(struct inbound *in, void (*stopped)(void *context), void *context);
 /* Close whatever is left, at once.  A commit under way still ends in us: spool_close first, then inbound_free.  */
 void inbound_drop(struct inbound *in);
-/* Free it; dropped, and no commit is under way.  */
+/* Free it; dropped, and the spool is closed.  */
 void inbound_free(struct inbound *in);
 
 struct inbound_stats {

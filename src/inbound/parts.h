@@ -24,8 +24,9 @@ struct inbound {
 	struct io_workers *handshakes; /* NULL until a configuration has TLS; logins run there too, and */
 	struct sasl_context *sasl;
 	struct inbound_stats stats;
+	msec starved_told;           /* when it was logged that no descriptor or memory is left */
 	uint32_t peak;               /* of sessions, since memory was last given back */
-	uint32_t orphans;            /* transactions whose session has gone */
+	struct list orphans;         /* struct transaction: committing, and its session has gone */
 	bool stopping;
 	void (*stopped)(void *context);
 	void *context;
@@ -53,8 +54,10 @@ struct transaction {
 	struct spool_op committed;
 	struct header_watch header;
 	bool begun;                  /* the writer is open */
+	bool has_id;                 /* it was opened: the message has its queue id */
 	bool committing;             /* arena and writer are the spool's until `committed` */
 	bool refused;                /* the spool took no more */
+	struct list link;            /* in inbound->orphans, or in none */
 };
 
 /* TLS of a session.  It outlives its session when that ends while the engine is on the thread.  */
@@ -136,5 +139,6 @@ void login_end(struct session *s);
 /* accept.c: the verdicts.  */
 void session_event(struct session *s, const struct smtp_event *event);
 void transaction_end(struct session *s);
+void transaction_free(struct transaction *t);
 
 #endif

@@ -33,6 +33,13 @@ static void lose(struct connect_race *race)
 static void win(struct connect_race *race, struct connection *c)
 {
 	list_remove(&c->link);
+	/* Who began later has lost by that alone: should the winner not serve, it is the next to be tried.  */
+	race->next = c->target + 1;
+	LIST_EACH(&race->attempts, node) {
+		const struct connection *other = CONTAINER_OF(node, struct connection, link);
+		if (other->target > c->target || !race->outrun) continue;
+		race->outrun(race, &race->targets[other->target], io_now_us(race->io) - other->began_us);
+	}
 	connect_race_cancel(race);
 	race->done(race, c, 0);
 }

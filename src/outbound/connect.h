@@ -16,10 +16,12 @@ struct connection {
 
 struct connect_race {
 	/* connection: the winner, the callee's now; or NULL: error is that of the last attempt.
-	 * The targets up to race->next have been tried.  */
+	 * The targets up to race->next have had their chance.  */
 	void (*done)(struct connect_race *race, struct connection *connection, int error);
 	/* An attempt has failed (for latency and log).  */
 	void (*missed)(struct connect_race *race, const struct route_target *target, int error);
+	/* Another one has won, and this one was not there after so long; may be NULL.  */
+	void (*outrun)(struct connect_race *race, const struct route_target *target, int64_t us);
 	struct io *io;
 	const struct route_target *targets;
 	uint32_t count;

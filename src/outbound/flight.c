@@ -97,6 +97,22 @@ void flights_drop(struct client_session *s)
 		if (s->flights[i].job) land(s, &s->flights[i]);
 }
 
+/* We leave with transactions under way.  What the peer may have taken is told as such; the rest counts as not tried.  */
+void flights_cut(struct client_session *s)
+{
+	smtp_client_lost(&s->client, outbound_now(s->outbound), STR("this server stops"));
+	struct smtp_client_event event;
+	while (smtp_client_next(&s->client, &event)) {
+		if (event.type != SMTP_CLIENT_EVENT_DONE) continue;
+		struct flight *f = flight_of(event.transaction);
+		for (uint32_t i = 0; i < f->job->count; i++) {
+			struct outcome *o = &f->transaction.outcomes[i];
+			if (o->class == OUTCOME_DEFERRED && !o->remote && !o->doubtful) o->class = OUTCOME_NONE;
+		}
+		land(s, f);
+	}
+}
+
 /* ---- content made fit ---- */
 
 /* The first pass: can it be re-coded, and how large will it be?  */
@@ -225,6 +241,7 @@ bool flight_content(struct client_session *s)
 	int pieces = PIECES_MAX; /* then the core's events have their turn: the peer may have had enough */
 	for (struct flight *f; pieces-- && (f = sending(s)) && io_unsent(&s->connection->stream) <= UNSENT_MAX;) {
 		if (f->pending.len == 0 && !read_more(f)) {
+			s->ours = true;
 			smtp_client_abandon(&s->client, STR("the message cannot be read at present"));
 			return true;
 		}

@@ -30,7 +30,8 @@ struct delivery {
 	uint64_t offset;            /* in the file */
 	bool carry_cr;              /* the last octet was a CR, not written yet */
 	bool last;                  /* this step ends the file */
-	int error;
+	bool served;                /* somebody has got it */
+	int error;                  /* of this step; set before the work: clear away what the steps before have made */
 };
 
 /* ---- paths ---- */
@@ -164,7 +165,7 @@ static void run(struct io_work *work)
 {
 	struct delivery *d = CONTAINER_OF(work, struct delivery, work);
 	struct io *io = d->outbound->parts.io;
-	d->error = run_step(io, d);
+	if (!d->error) d->error = run_step(io, d);
 	if (!d->error) return;
 	if (d->file.fd >= 0) io_file_close(io, &d->file);
 	d->file.fd = -1;
@@ -173,12 +174,11 @@ static void run(struct io_work *work)
 
 /* ---- on the loop ---- */
 
-static void next_recipient(struct delivery *d);
-
 static void delivery_end(struct delivery *d)
 {
 	struct outbound *out = d->outbound;
 	out->stats.attempts++;
+	if (d->served) queue_served(out->queue, d->destination, outbound_now(out));
 	queue_finish(out->queue, d->job, d->outcomes, outbound_now(out), outbound_wall(out));
 	spool_read_close(&d->reader);
 	buf_release(&d->content);
@@ -212,8 +212,8 @@ static void settle_recipient(struct delivery *d, struct outcome outcome)
 	outcome.host = STR("maildir");
 	d->outcomes[d->at] = outcome;
 	d->outbound->stats.delivered += outcome.class == OUTCOME_DELIVERED;
+	d->served |= outcome.class == OUTCOME_DELIVERED;
 	d->at++;
-	next_recipient(d);
 }
 
 /* Errors of the disk are ours, or pass: tried again until the message's lifetime ends.  */
@@ -230,6 +230,8 @@ static struct outcome outcome_of_error(int error)
 		return outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("mailbox: permission denied"));
 	case -EBADMSG:
 		return outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("the message is damaged on our disk"));
+	case -ENAMETOOLONG:
+		return outcome_local(OUTCOME_FAILED, "5.1.3", STR("this address is too long for the name of a mailbox"));
 	case -ENOTDIR:
 		return outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("mailbox: something that is no Maildir is in its place"));
 	default:
@@ -239,11 +241,45 @@ static struct outcome outcome_of_error(int error)
 
 static void submit(struct delivery *d)
 {
-	int error = fill(d);
-	if (error)
-		settle_recipient(d, outcome_of_error(error));
-	else
-		io_work(d->outbound->workers, &d->work);
+	d->error = fill(d);
+	io_work(d->outbound->workers, &d->work);
+}
+
+/* False: it has its outcome already.  */
+static bool begin_recipient(struct delivery *d)
+{
+	const struct envelope *e = &d->reader.envelope;
+	const struct recipient *r = &e->recipients[d->job->indices[d->at]];
+	if (!find_box(d, destination_rule(d->destination), r->address)) {
+		settle_recipient(d, outcome_local(OUTCOME_FAILED, "5.1.3", STR("this address can have no mailbox")));
+		return false;
+	}
+	name_files(d);
+	d->file.fd = -1;
+	d->offset = 0;
+	d->carry_cr = false;
+	spool_read_rewind(&d->reader);
+	buf_clear(&d->content);
+	trace_add_final(&d->content, e->reverse_path, r->original.len ? r->original : r->address);
+	submit(d);
+	return true;
+}
+
+/* A configuration that came meanwhile may send the rest elsewhere; and who leaves begins nothing.  */
+static bool goes_on(const struct delivery *d)
+{
+	return !d->outbound->stopping && destination_rule(d->destination)->kind == ROUTE_MAILDIR;
+}
+
+static void next_recipient(struct delivery *d)
+{
+	while (d->at < d->job->count && goes_on(d)) {
+		if (d->job->recipients[d->at] == 0)
+			d->at++; /* deleted meanwhile */
+		else if (begin_recipient(d))
+			return;
+	}
+	delivery_end(d);
 }
 
 static void done(struct io_work *work)
@@ -253,32 +289,10 @@ static void done(struct io_work *work)
 	buf_clear(&d->content);
 	if (!more) {
 		settle_recipient(d, outcome_of_error(d->error));
+		next_recipient(d);
 		return;
 	}
 	if (d->carry_cr) buf_add_c(&d->content, '\r');
-	submit(d);
-}
-
-static void next_recipient(struct delivery *d)
-{
-	while (d->at < d->job->count && d->job->recipients[d->at] == 0) d->at++; /* deleted meanwhile */
-	if (d->at == d->job->count) {
-		delivery_end(d);
-		return;
-	}
-	const struct envelope *e = &d->reader.envelope;
-	const struct recipient *r = &e->recipients[d->job->indices[d->at]];
-	if (!find_box(d, destination_rule(d->destination), r->address)) {
-		settle_recipient(d, outcome_local(OUTCOME_FAILED, "5.1.3", STR("this address can have no mailbox")));
-		return;
-	}
-	name_files(d);
-	d->file.fd = -1;
-	d->offset = 0;
-	d->carry_cr = false;
-	spool_read_rewind(&d->reader);
-	buf_clear(&d->content);
-	trace_add_final(&d->content, e->reverse_path, r->original.len ? r->original : r->address);
 	submit(d);
 }
 

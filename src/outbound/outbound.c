@@ -95,14 +95,14 @@ static bool serve_site(struct site *site)
 }
 
 /* Each site in turn, one connection at a time, until none wants more.  */
-static void pump(struct io_hook *hook)
+bool outbound_run(struct outbound *out)
 {
-	struct outbound *out = CONTAINER_OF(hook, struct outbound, pump);
 	unsigned budget = 1000; /* the loop is not to be kept from its sessions */
 	for (struct list *node; !out->stopping && budget-- && (node = list_pop(&out->ready));) {
 		list_push_back(&out->ready, node);
 		if (!serve_site(CONTAINER_OF(node, struct site, ready_link))) list_remove(node);
 	}
+	return !out->stopping && !list_empty(&out->ready);
 }
 
 /* ---- begin and end ---- */
@@ -126,8 +126,6 @@ struct outbound *outbound_new(const struct outbound_parts *parts)
 		free(out);
 		return NULL;
 	}
-	out->pump.run = pump;
-	io_before_sleep(parts->io, &out->pump);
 	return out;
 }
 
@@ -171,7 +169,6 @@ void outbound_free(struct outbound *out)
 		*destination_driver(site->destination) = NULL;
 		site_free(site);
 	}
-	list_remove(&out->pump.link);
 	tls_context_release(out->tls);
 	free(out);
 }

@@ -28,6 +28,10 @@ void outbound_configure(struct outbound *out, struct queue *queue, struct router
 void outbound_ready(void *context, struct destination *d);
 void outbound_gone(void *context, struct destination *d);
 
+/* Serve the destinations that are ready: after queue_run, before queue_next is asked and before the spool's turn, in each
+ * wake-up.  True: not all could have their turn; come again at once.  */
+bool outbound_run(struct outbound *out);
+
 /* Take nothing new; what is under way ends, at most until `stopped`, which comes when nothing is.  */
 void outbound_stop(struct outbound *out, void (*stopped)(void *context), void *context);
 /* Drop what is left: its mail is due again.  */

@@ -14,7 +14,6 @@ struct outbound {
 	const struct domains *domains;
 	struct io_workers *workers;  /* write mailboxes */
 	struct tls_context *tls;
-	struct io_hook pump;         /* looks after the sites that are ready */
 	struct list ready;           /* struct site: has mail that may go */
 	struct list sites;
 	struct list deliveries;      /* struct delivery */

@@ -68,6 +68,25 @@ void reach_missed(struct connect_race *race, const struct route_target *target, 
 	buf_release(&text);
 }
 
+void reach_refused(struct client_session *s, const struct outcome *why)
+{
+	struct log *log = s->outbound->parts.log;
+	log_begin(log, LOG_INFO, STR_NONE, "host-refused");
+	log_str(log, "destination", destination_key(s->site->destination));
+	log_str(log, "host", str_of(s->host, s->host_len));
+	if (why->code) log_i64(log, "code", why->code);
+	log_str(log, "why", why->text);
+	log_end(log);
+}
+
+/* It takes at least so long: now it is known not to be the quicker one, and is no reason to leave the winner.  */
+void reach_outrun(struct connect_race *race, const struct route_target *target, int64_t us)
+{
+	struct client_session *s = CONTAINER_OF(race, struct client_session, race);
+	latency_note(s->outbound->parts.latency, &target->address, us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
+		outbound_now(s->outbound));
+}
+
 void reach_won(struct connect_race *race, struct connection *connection, int error)
 {
 	struct client_session *s = CONTAINER_OF(race, struct client_session, race);
@@ -111,11 +130,28 @@ bool reach_better_elsewhere(const struct client_session *s)
 	return false;
 }
 
+/* What the rule demands and we cannot do: mail waits, rather than go in clear or without a login.  */
+static bool demands_too_much(struct client_session *s)
+{
+	const struct route_rule *rule = destination_rule(s->site->destination);
+	struct outcome o;
+	if (rule->tls >= ROUTE_TLS_REQUIRED)
+		o = outcome_local(OUTCOME_DEFERRED, "4.7.4", STR("TLS is required here by our rules, and not available"));
+	else if (rule->user.len)
+		o = outcome_local(OUTCOME_DEFERRED, "4.7.0", STR("logging in is required here by our rules, and not available"));
+	else
+		return false;
+	reach_note_trouble(s, &o);
+	reach_give_up(s);
+	return true;
+}
+
 void reach_looked_up(struct route_lookup *lookup)
 {
 	struct client_session *s = CONTAINER_OF(lookup, struct client_session, lookup);
 	struct outbound *out = s->outbound;
 	if (lookup->count > 0) {
+		if (demands_too_much(s)) return;
 		reach_try(s, 0);
 		return;
 	}

@@ -7,6 +7,7 @@
 enum {
 	IDLE_MS = 5 * 1000, /* how long a connection without mail is kept */
 	QUIT_MS = 5 * 1000, /* how long its 221 is waited for */
+	TURNS_MAX = 100,    /* of work in one go: the loop has others to serve */
 };
 
 /* Which state may follow which; a session may end in any.  */
@@ -155,6 +156,7 @@ static void on_failed(struct client_session *s, const struct outcome *why)
 	if (s->shaking && tls_failed(s, why)) return;
 	bool greeting = s->state == SESSION_GREETING;
 	bool served = s->served > 0;
+	if (greeting) reach_refused(s, why);
 	bool quitting = s->state == SESSION_QUITTING || s->state == SESSION_IDLE;
 	if (!s->shaking) reach_note_trouble(s, why);
 	flights_drop(s); /* those that the core did not know yet */
@@ -162,7 +164,7 @@ static void on_failed(struct client_session *s, const struct outcome *why)
 	client_session_drop_connection(s);
 	if (greeting)
 		reach_try(s, s->race.next);
-	else if (served || quitting)
+	else if (served || quitting || s->ours)
 		client_session_over(s); /* what waits opens a connection of its own */
 	else
 		reach_give_up(s);
@@ -211,7 +213,8 @@ static bool take_events(struct client_session *s)
 
 static void rest(struct client_session *s)
 {
-	if (s->stopping || s->moving) {
+	bool spent = !smtp_client_ready(&s->client); /* the peer takes no more in this session (LIMITS MAILMAX) */
+	if (s->stopping || s->moving || spent) {
 		client_session_enter(s, SESSION_QUITTING);
 		smtp_client_quit(&s->client, now_of(s));
 		client_session_flush(s);
@@ -228,7 +231,7 @@ void client_session_work(struct client_session *s)
 	if (s->busy) return;
 	s->busy = true;
 	bool more = true;
-	while (more && !s->dead) {
+	for (int turns = TURNS_MAX; more && !s->dead && turns > 0; turns--) {
 		more = take_events(s);
 		if (s->dead || !s->client_live) break;
 		if (s->state == SESSION_WORKING) {
@@ -243,6 +246,10 @@ void client_session_work(struct client_session *s)
 		return;
 	}
 	if (!s->client_live) return;
+	if (more) {
+		io_timer_set(s->outbound->parts.io, &s->timer, now_of(s));
+		return;
+	}
 	if (s->state == SESSION_WORKING && !flights_any(s)) rest(s);
 	client_session_watch(s);
 }
@@ -278,6 +285,7 @@ void client_session_stop(struct client_session *s, bool now)
 {
 	s->stopping = true;
 	if (now || s->state < SESSION_WORKING) {
+		if (s->client_live) flights_cut(s);
 		flights_drop(s);
 		client_session_over(s);
 	} else if (s->state == SESSION_IDLE) {
@@ -303,6 +311,7 @@ bool client_session_begin(struct site *site)
 	s->lookup.done = reach_looked_up;
 	s->race.done = reach_won;
 	s->race.missed = reach_missed;
+	s->race.outrun = reach_outrun;
 	s->timer.fire = timer_fired;
 	list_init(&s->idle_link);
 	list_push_back(&out->sessions, &s->link);

@@ -58,6 +58,7 @@ struct client_session {
 	uint32_t served; /* transactions that were answered */
 	uint32_t recipients_most; /* in one transaction, as the peer has shown; 0: not known */
 	bool busy;       /* inside client_session_work */
+	bool ours;       /* what it fails of is no fault of the peer's */
 	bool stopping;   /* take nothing new */
 	bool moving;     /* likewise: another host is better, or is to become known */
 	bool dead;       /* to be freed when no longer busy */
@@ -79,6 +80,9 @@ bool client_session_flush(struct client_session *s);
 void reach_looked_up(struct route_lookup *lookup);
 void reach_won(struct connect_race *race, struct connection *connection, int error);
 void reach_missed(struct connect_race *race, const struct route_target *target, int error);
+void reach_outrun(struct connect_race *race, const struct route_target *target, int64_t us);
+/* The host that was connected to will not talk to us: the next one is tried.  */
+void reach_refused(struct client_session *s, const struct outcome *why);
 /* Keep why a target does not serve, for the operator.  */
 void reach_note_trouble(struct client_session *s, const struct outcome *o);
 /* Connect to the targets from `first` on; when none is left, give up.  */
@@ -118,5 +122,6 @@ void flight_done(struct client_session *s, struct smtp_transaction *t);
 bool flight_content(struct client_session *s);
 /* The connection goes: every flight that is left ends with the outcomes it has.  */
 void flights_drop(struct client_session *s);
+void flights_cut(struct client_session *s);
 
 #endif

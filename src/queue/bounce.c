@@ -12,6 +12,7 @@ enum {
 	RETURN_HEADER_MAX = 64 * 1024,
 	AGAIN_MS = 5000, /* after the spool refused */
 	PIECE = 64 * 1024,
+	RECIPIENTS_MAX = 100, /* of a report, when its sender is an alias */
 };
 
 struct bounce_end {
@@ -30,7 +31,7 @@ struct bounce {
 	struct buf text;
 	struct arena arena;
 	struct envelope envelope;
-	struct recipient to;
+	struct recipient *to; /* in arena; the envelope's */
 	struct bounce_end *ends;
 	uint32_t count;
 };
@@ -164,19 +165,37 @@ static bool has_8bit(struct str s)
 	return false;
 }
 
+/* To the sender; a local one may be an alias.  One that is unknown here stays: its delivery fails, and is told.  */
+static bool find_recipients(struct queue *q, struct bounce *b, struct str sender)
+{
+	const struct domains *domains = q->options->domains;
+	struct address a;
+	struct str to[RECIPIENTS_MAX];
+	uint32_t count = 0;
+	if (!domains || !address_parse(sender, true, true, &a) ||
+		domain_expand(domains, &a, RECIPIENTS_MAX, &b->arena, to, &count) != EXPAND_DONE)
+		to[0] = sender, count = 1;
+	b->to = arena_alloc(&b->arena, count * sizeof(*b->to));
+	if (!b->to) return false;
+	for (uint32_t i = 0; i < count; i++) {
+		b->to[i].notify = NOTIFY_NEVER; /* RFC 3461 6.2 */
+		if (!arena_copy(&b->arena, to[i], &b->to[i].address)) return false;
+	}
+	b->envelope.recipients = b->to;
+	b->envelope.recipient_count = count;
+	return true;
+}
+
 static bool address_it(struct queue *q, struct bounce *b, const struct envelope *e)
 {
-	b->to.notify = NOTIFY_NEVER; /* RFC 3461 6.2 */
 	b->envelope = (struct envelope){
 		.flags = ENVELOPE_DSN,
 		.size = b->text.len,
 		.created = q->wall,
-		.recipients = &b->to,
-		.recipient_count = 1,
 	};
 	if (has_8bit(buf_str(&b->text))) b->envelope.flags |= ENVELOPE_8BIT;
 	if (e->flags & ENVELOPE_UTF8) b->envelope.flags |= ENVELOPE_UTF8;
-	return arena_copy(&b->arena, e->reverse_path, &b->to.address);
+	return find_recipients(q, b, e->reverse_path);
 }
 
 static bool copy_ends(struct bounce *b, const struct bounce_item *items, uint32_t count)
@@ -227,8 +246,10 @@ static bool commit(struct bounce *b)
 static void tell(struct queue *q, const struct bounce *b, uint64_t own_id)
 {
 	char id[SPOOL_ID_LEN + 1], own[SPOOL_ID_LEN + 1];
+	struct str to[RECIPIENTS_MAX];
+	for (uint32_t i = 0; i < b->envelope.recipient_count; i++) to[i] = b->to[i].address;
 	log_begin(q->log, LOG_INFO, spool_id_text(b->id, id), "bounced");
-	log_str(q->log, "to", b->to.address);
+	log_str(q->log, "to", b->to[0].address);
 	log_str(q->log, "dsn", spool_id_text(own_id, own));
 	log_i64(q->log, "recipients", b->count);
 	log_end(q->log);
@@ -237,15 +258,15 @@ static void tell(struct queue *q, const struct bounce *b, uint64_t own_id)
 		&(struct history_record){.event = HISTORY_BOUNCED,
 			.id = b->id,
 			.wall = q->wall,
-			.recipient = b->to.address,
+			.recipient = b->to[0].address,
 			.other_id = own_id});
 	history_add(q->history,
 		&(struct history_record){.event = HISTORY_ACCEPTED,
 			.id = own_id,
 			.wall = q->wall,
 			.size = b->envelope.size,
-			.recipients = &b->to.address,
-			.recipient_count = 1});
+			.recipients = to,
+			.recipient_count = b->envelope.recipient_count});
 }
 
 static void done(struct spool_op *op, int error)

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "mail/dsn.h"
+#include "policy/domain.h"
 #include "route/rule.h"
 #include "spool/history.h"
 #include "spool/spool.h"
@@ -30,6 +31,7 @@ struct queue_options {
 	msec delay_notice;        /* 0: never */
 	uint32_t return_breaker;  /* a destination that answers so many messages in a row with 5xx for good is paused; 0: never */
 	struct str hostname;      /* kept */
+	const struct domains *domains; /* kept: a report to a local sender follows aliases; NULL: there are none */
 };
 
 struct queue_drivers {

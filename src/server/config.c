@@ -295,6 +295,7 @@ struct config *config_read(
 	if (file.len) root = ucl_read(io, &c->arena, c->file.ptr, &r.complaints);
 	config_read_keys(&r, config_keys, root, "", c);
 	c->queue.hostname = c->hostname;
+	c->queue.domains = &c->domains;
 	check_http(&r, root);
 
 	if (!r.complaints.count) return c;

@@ -22,6 +22,7 @@ struct server {
 	struct io_workers *history_workers;
 	struct latency *latency;
 	struct resolver *resolver;
+	struct list retired;        /* resolvers of earlier configurations: dns.c */
 	struct router *router;
 	struct queue *queue;
 	struct outbound *outbound;
@@ -55,5 +56,11 @@ bool server_has_account(void *context, struct str local, struct str domain);
 /* tls.c: the certificate of the listeners of c, read, or made and saved when there is none; the caller's.  *ret is NULL
  * when no listener has TLS.  False: it cannot be had; why is appended.  */
 bool MUST_CHECK server_tls(struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
+
+/* dns.c: the resolver, for the router that is made after it.  False: *ret_why.  */
+bool server_open_dns(struct server *s, const char **ret_why);
+/* Follow the configuration in force, where it differs from the one before.  */
+void server_configure_dns(struct server *s, const struct config *before);
+void server_close_dns(struct server *s);
 
 #endif

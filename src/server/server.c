@@ -90,10 +90,12 @@ static struct inbound_rules rules_of(struct config_office *office)
 
 /* ---- running ---- */
 
-/* What time asks of the queue, after each batch of events.  */
+/* What time asks of the queue, after each batch of events; it comes before the spool's hook, which writes what
+ * this has recorded, and asks when to come again when all is done.  */
 static void run_queue(struct server *s)
 {
 	msec next = queue_run(s->queue, io_now(s->io), io_wall(s->io));
+	next = outbound_run(s->outbound) ? io_now(s->io) : queue_next(s->queue);
 	if (next == MSEC_NEVER)
 		io_timer_cancel(s->io, &s->queue_timer);
 	else if (!timer_is_set(&s->queue_timer) || s->queue_timer.node.key != next)
@@ -160,19 +162,9 @@ static int open_spool(struct server *s, const char **ret_why)
 
 static bool open_routing(struct server *s, const char **ret_why)
 {
-	const struct config *c = server_config(s);
-	struct resolver_options dns = {
-		.servers = c->dns.servers,
-		.server_count = c->dns.server_count,
-		.trust_anchor = c->dns.trust_anchor,
-		.validate = c->dns.validate,
-		.log = s->log,
-	};
 	*ret_why = strerror(ENOMEM);
 	s->latency = latency_new(LATENCY_HOSTS, seed(s));
-	if (!s->latency) return false;
-	s->resolver = resolver_new(s->io, &dns, ret_why);
-	return s->resolver != NULL;
+	return s->latency && server_open_dns(s, ret_why);
 }
 
 static bool is_any(const struct net_address *a)
@@ -323,6 +315,7 @@ static struct server *server_bare(struct io *io, struct log *log, struct config 
 	s->log_hook.run = log_hook;
 	s->queue_timer.fire = queue_timer;
 	list_init(&s->log_hook.link);
+	list_init(&s->retired);
 	io_before_sleep(io, &s->queue_hook);
 	return s;
 }
@@ -364,6 +357,10 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 
 bool server_reload(struct server *s, struct config *config)
 {
+	if (s->stopping) { /* its listeners are closed for good */
+		config_free(config);
+		return false;
+	}
 	struct config_office *office = config_enter(config);
 	struct buf why;
 	buf_init(&why, 1024);
@@ -382,6 +379,7 @@ bool server_reload(struct server *s, struct config *config)
 	s->log->level = config->log.level;
 	s->log->format = config->log.format;
 	queue_configure(s->queue, &config->queue, &config->routes, io_now(s->io), io_wall(s->io));
+	server_configure_dns(s, before->config);
 	open_router(s);
 	outbound_configure(s->outbound, s->queue, s->router, &config->domains, config->hostname);
 	if (s->history) history_limits(s->history, config->history.keep, config->history.size);
@@ -447,7 +445,7 @@ void server_free(struct server *s)
 	outbound_free(s->outbound);
 	s->outbound = NULL;
 	if (s->router) router_free(s->router);
-	if (s->resolver) resolver_free(s->resolver);
+	server_close_dns(s);
 	if (s->spool) spool_close(s->spool); /* commits under way end here: inbound and queue are still there */
 	if (s->queue) queue_free(s->queue);
 	inbound_free(s->inbound);

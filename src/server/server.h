@@ -11,7 +11,8 @@ struct server;
  * io and log are kept.  NULL: *ret_exit is the exit code (sysexits), and why is in the log.  */
 struct server *server_new(struct io *io, struct log *log, struct config *config, int *ret_exit);
 
-/* Follow another configuration (the server's from now on).  False: it cannot be (logged), and the one before stays.  */
+/* Follow another configuration (the server's from now on).  False: it cannot be (logged), or the server stops, and the one
+ * before stays.  */
 bool server_reload(struct server *s, struct config *config);
 
 /* Finish what is being acknowledged or delivered, then io_stop; at the latest after a bounded time.  */

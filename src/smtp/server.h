@@ -185,6 +185,9 @@ bool smtp_server_next(struct smtp_server *s, struct smtp_event *ret_event);
  * 250 2.1.0 Ok, RCPT 250 2.1.5 Ok, DATA 354, STARTTLS 220, AUTH 235; to END the text is the queue
  * id: "250 2.0.0 Ok: queued as ID".  A 5xx or 4xx is sent as it is.  */
 void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply);
+/* What is wrong with the content that has come, as the client is told at its end; code 0: nothing.  At ABANDON: why, or that
+ * the client itself has given it up.  */
+struct smtp_reply smtp_server_fault(const struct smtp_server *s);
 /* Whether an event waits for its verdict.  */
 bool smtp_server_waits(const struct smtp_server *s);
 

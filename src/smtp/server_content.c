@@ -5,8 +5,7 @@ static struct smtp_reply too_large(void)
 	return SMTP_REPLY(552, 5, 3, 4, "Message size exceeds fixed limit");
 }
 
-/* What is wrong with the content that has come; code 0: nothing.  */
-static struct smtp_reply failure(const struct smtp_server *s)
+struct smtp_reply smtp_server_fault(const struct smtp_server *s)
 {
 	switch (s->body.fault) {
 	case BODY_BARE_CR: return SMTP_REPLY(550, 5, 6, 11, "Error: bare <CR> in message content");
@@ -14,7 +13,7 @@ static struct smtp_reply failure(const struct smtp_server *s)
 	case BODY_NUL: return SMTP_REPLY(550, 5, 6, 11, "Error: NUL in message content");
 	case BODY_FINE: break;
 	}
-	return s->too_large ? too_large() : (struct smtp_reply){0};
+	return smtp_server_chunk_fits(s) ? (struct smtp_reply){0} : too_large();
 }
 
 /* Hand on a run of content, unless there is something wrong with all of it.  */
@@ -60,7 +59,7 @@ size_t smtp_server_take_data(struct smtp_server *s, struct str octets)
 	size_t used = body_decode(&s->body, octets, &run);
 	pass(s, run);
 	if (!s->body.ended) return used;
-	struct smtp_reply failed = failure(s);
+	struct smtp_reply failed = smtp_server_fault(s);
 	if (failed.code)
 		refuse_all(s, failed);
 	else
@@ -90,7 +89,7 @@ static void end_chunk(struct smtp_server *s)
 		body_finish(&s->body, &run);
 		pass(s, run);
 	}
-	struct smtp_reply failed = failure(s);
+	struct smtp_reply failed = smtp_server_fault(s);
 	if (failed.code && s->last) {
 		refuse_all(s, failed);
 	} else if (failed.code) {

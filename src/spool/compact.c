@@ -28,7 +28,7 @@
 
 #include <errno.h>
 
-enum { LOOK_MS = 10, WALK_ENTRIES = 4096, SPARE_SEGMENTS = 4, REST = 8 };
+enum { LOOK_MS = 10, WALK_ENTRIES = 4096, REST = 8 };
 
 struct compaction {
 	struct spool *spool;
@@ -55,8 +55,8 @@ struct compaction {
 
 static bool is_free_able(const struct segment *g)
 {
-	return g->state == SEGMENT_SEALED && !g->keep && g->refs == 0 && g->live == 0 && g->pins == 0 &&
-		(g->emptied || !segment_is_needed(g));
+	return g->state == SEGMENT_SEALED && !g->keep && g->refs == 0 && g->live == 0 &&
+		g->pins == 0 && (g->emptied || !segment_is_needed(g));
 }
 
 static void free_segment(struct spool *s, struct segment *g)
@@ -65,24 +65,29 @@ static void free_segment(struct spool *s, struct segment *g)
 	state_freed(s, g);
 }
 
-static bool is_worth_it(const struct spool *s, const struct segment *g)
+/* Nothing is moved while there is room to wait in: what is dead tomorrow need not be copied today,
+ * and mail that stays is not copied again and again for the sake of what comes and goes beside
+ * it.  */
+static bool is_crowded(const struct spool *s)
 {
 	const struct segments *all = &s->segments;
-	bool sparse = g->live < g->size / 4;
-	bool crowded = all->octets > 2 * all->live + SPARE_SEGMENTS * s->segment_size &&
-		g->live < g->size / 8 * 7;
-	return sparse || crowded;
+	uint64_t spare = s->refused ? 0 : s->spare_segments; /* new mail wants the room */
+	return all->octets > 2 * all->live + spare * s->segment_size;
 }
 
+/* The emptiest; of equals the oldest, since others' records are about that.  */
 static struct segment *choose(struct spool *s)
 {
 	struct segment *best = NULL;
+	bool crowded = is_crowded(s);
 	for (uint32_t i = 1; i < s->segments.top; i++) {
 		struct segment *g = s->segments.at[i];
-		if (!g || g->state != SEGMENT_SEALED || g->keep || g->pins || g->emptied ||
-			g->rest_until > s->generation)
+		if (!g || g->state != SEGMENT_SEALED || g->keep || g->pins || g->emptied) continue;
+		if (g->rest_until > s->generation ||
+			!(g->stale || (crowded && g->live < g->size / 8 * 7)))
 			continue;
-		if (is_worth_it(s, g) && (!best || g->live < best->live)) best = g;
+		bool older = best && g->live == best->live && g->generation < best->generation;
+		if (!best || g->live < best->live || older) best = g;
 	}
 	return best;
 }

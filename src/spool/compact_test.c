@@ -1,4 +1,5 @@
-/* Segments are freed, or emptied and freed; model_test.c shows that nothing is lost or comes back.  */
+/* Segments are freed, or emptied and freed; model_test.c shows that nothing is lost or comes
+ * back.  */
 #define SPOOL_TEST_FAULTS
 #include "spool/test.h"
 
@@ -18,10 +19,11 @@ static bool settles(struct bench *b, const struct segment *g)
 	return g->state != SEGMENT_SEALED;
 }
 
-static void fill(struct bench *b, struct bench_message *m)
+static void fill(struct bench *b, struct bench_message *m, uint64_t spare_segments)
 {
 	bench_init(b, SEGMENT);
 	open_quick(b);
+	b->spool->spare_segments = spare_segments;
 	for (uint32_t i = 0; i < MANY; i++) bench_accept(b, &m[i], 1, 3000);
 }
 
@@ -31,7 +33,7 @@ static void an_empty_segment_is_freed_without_copying(void **state)
 	struct bench b;
 	struct bench_message m[MANY];
 	struct spool_stats stats;
-	fill(&b, m);
+	fill(&b, m, 4);
 	uint32_t number = spool_message(spool_index(b.spool), m[0].slot)->segment;
 	const struct segment *g = spool_segment(b.spool, number);
 	uint32_t accepts = 0;
@@ -52,7 +54,7 @@ static void a_sparse_segment_is_emptied(void **state)
 	struct bench b;
 	struct bench_message m[MANY];
 	struct spool_stats stats;
-	fill(&b, m);
+	fill(&b, m, 0);
 	uint32_t number = spool_message(spool_index(b.spool), m[0].slot)->segment;
 	const struct segment *g = spool_segment(b.spool, number);
 	for (uint32_t i = 1; i < MANY / 2; i++) end_of(&b, &m[i]);
@@ -68,13 +70,29 @@ static void a_sparse_segment_is_emptied(void **state)
 	bench_end(&b);
 }
 
+/* With room to wait in, what is dead tomorrow is not copied today.  */
+static void nothing_is_moved_before_it_is_crowded(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct bench_message m[MANY];
+	struct spool_stats stats;
+	fill(&b, m, 4);
+	uint32_t number = spool_message(spool_index(b.spool), m[0].slot)->segment;
+	for (uint32_t i = 1; i < MANY / 4; i++) end_of(&b, &m[i]);
+	assert_false(settles(&b, spool_segment(b.spool, number)));
+	spool_stats(b.spool, &stats);
+	assert_int_equal(stats.moved_messages, 0);
+	bench_end(&b);
+}
+
 static void a_damaged_message_keeps_its_segment(void **state)
 {
 	(void)state;
 	struct bench b;
 	struct bench_message m[MANY];
 	char name[512];
-	fill(&b, m);
+	fill(&b, m, 0);
 	const struct spool_message *x = spool_message(spool_index(b.spool), m[0].slot);
 	const struct segment *g = spool_segment(b.spool, x->segment);
 	snprintf(name, sizeof(name), "%s/log-%06u", b.path, g->number);
@@ -102,7 +120,7 @@ static void done_records_outlive_what_they_void(void **state)
 	(void)state;
 	struct bench b;
 	struct bench_message m[MANY], one;
-	fill(&b, m);
+	fill(&b, m, 0);
 	/* A segment that stays, with a message in it that ends...  */
 	uint32_t number = spool_message(spool_index(b.spool), m[0].slot)->segment;
 	end_of(&b, &m[0]);
@@ -132,7 +150,7 @@ static void a_failed_batch_moves_nothing(void **state)
 	(void)state;
 	struct bench b;
 	struct bench_message m[MANY];
-	fill(&b, m);
+	fill(&b, m, 0);
 	uint32_t number = spool_message(spool_index(b.spool), m[0].slot)->segment;
 	const struct segment *g = spool_segment(b.spool, number);
 	for (uint32_t i = 1; i < MANY / 2; i++) end_of(&b, &m[i]);
@@ -153,6 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_segment_is_freed_without_copying),
 		cmocka_unit_test(a_sparse_segment_is_emptied),
+		cmocka_unit_test(nothing_is_moved_before_it_is_crowded),
 		cmocka_unit_test(a_damaged_message_keeps_its_segment),
 		cmocka_unit_test(done_records_outlive_what_they_void),
 		cmocka_unit_test(a_failed_batch_moves_nothing),

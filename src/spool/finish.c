@@ -67,14 +67,15 @@ static void succeeded(struct spool *s, struct batch *b)
 	compact_look(s);
 }
 
-/* A segment whose first batch failed is no part of the log: its file goes, and must not come back by a power cut with what
- * was refused.  */
+/* A segment whose first batch failed is no part of the log: its file goes, and must not come back
+ * by a power cut with what was refused.  */
 static void discard(struct spool *s, struct segment *g)
 {
 	char path[SPOOL_PATH_MAX];
 	segment_enter(&s->segments, g, SEGMENT_FREE);
 	segments_forget(&s->segments, g->number);
-	if (io_unlink(s->io, segment_path(s, g->number, path)) == 0) (void)!io_dir_sync(s->io, s->path);
+	if (io_unlink(s->io, segment_path(s, g->number, path)) == 0)
+		(void)!io_dir_sync(s->io, s->path);
 	segment_drop(s->io, &s->segments, g);
 }
 

@@ -4,6 +4,8 @@
  * told once, and its end.  */
 #include "spool/internal.h"
 
+#include "spool/compact.h"
+
 #include <errno.h>
 
 static void watch(struct spool *s)
@@ -103,6 +105,7 @@ void health_timer_fired(struct timer *timer)
 	maker_look(s);
 	if (!s->refused) return;
 	watch(s);
+	compact_look(s);
 	if (!can_take_again(s)) return;
 	s->refused = false;
 	if (s->options.recovered) s->options.recovered(s->options.context);

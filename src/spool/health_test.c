@@ -51,6 +51,33 @@ static void disk_free_is_kept(void **state)
 	bench_end(&b);
 }
 
+/* With the disk full, what is dead is made room of, though there would be time otherwise.  */
+static void a_full_disk_is_tidied(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct bench_message m[40];
+	struct outcome sent = bench_outcome(OUTCOME_DELIVERED, "ok");
+	bench_init(&b, SEGMENT);
+	open_quick(&b);
+	b.spool->spare_segments = 100;
+	for (uint32_t i = 0; i < ARRAY_LEN(m); i++) bench_accept(&b, &m[i], 1, 6000);
+	fault.free_octets = RECORD_BLOCK;
+	for (uint32_t i = 0; i < ARRAY_LEN(m); i++)
+		if (i % 7 != 0) spool_outcome(b.spool, bench_recipient(&b, m[i].slot, 0), &sent, 0);
+	bench_run(&b, 1100);
+	struct bench_message more = {0};
+	int error = 0;
+	for (int i = 0; i < 40 && error == 0; i++) error = submit_and_wait(&b, &more, 6000);
+	assert_int_equal(error, -ENOSPC);
+	for (int i = 0; i < 400 && b.recovered == 0; i++) bench_run(&b, 10);
+	assert_true(b.recovered > 0);
+	assert_int_equal(submit_and_wait(&b, &more, 6000), 0);
+	spool_check(b.spool);
+	no_faults();
+	bench_end(&b);
+}
+
 static void memory_max_is_kept(void **state)
 {
 	(void)state;
@@ -80,6 +107,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_disk_refuses_and_passes),
 		cmocka_unit_test(disk_free_is_kept),
+		cmocka_unit_test(a_full_disk_is_tidied),
 		cmocka_unit_test(memory_max_is_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,6 +123,7 @@ struct spool {
 	struct spool_options options;
 	uint64_t segment_size;
 	uint64_t chunk_size;
+	uint64_t spare_segments; /* that may be dead before anything is moved */
 	struct io_file lock;
 	struct io_workers *commit_workers;
 	struct io_workers *workers; /* background: makes files, reads for compaction */

@@ -352,7 +352,7 @@ static void agrees_with_the_model(void **state)
 {
 	(void)state;
 	const char *seed = getenv("MODEL_SEED"), *steps = getenv("MODEL_STEPS");
-	uint32_t n = steps ? (uint32_t)strtoul(steps, NULL, 10) : 3000;
+	uint32_t n = steps ? (uint32_t)strtoul(steps, NULL, 10) : 1500;
 	if (seed) return run(strtoul(seed, NULL, 10), n, false);
 	for (uint64_t i = 1; i <= 3; i++) run(i, n, false);
 }
@@ -361,7 +361,7 @@ static void agrees_on_a_failing_disk(void **state)
 {
 	(void)state;
 	const char *seed = getenv("MODEL_SEED"), *steps = getenv("MODEL_STEPS");
-	uint32_t n = steps ? (uint32_t)strtoul(steps, NULL, 10) : 3000;
+	uint32_t n = steps ? (uint32_t)strtoul(steps, NULL, 10) : 1500;
 	if (seed) return run(strtoul(seed, NULL, 10), n, true);
 	for (uint64_t i = 1; i <= 3; i++) run(i, n, true);
 }

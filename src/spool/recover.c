@@ -402,8 +402,8 @@ int recover(struct spool *s, struct spool_report *report, const char **ret_why)
 	r->spool = s;
 	r->report = report;
 	int error = recovered_open(s) ? 0 : -ENOMEM;
-	/* A name that a life before us gave, or took, may be known to memory alone: what is built on it now must
-	 * not go with it.  */
+	/* A name that a life before us gave, or took, may be known to memory alone: what is built
+	 * on it now must not go with it.  */
 	if (!error) error = io_dir_sync(s->io, s->path);
 	if (!error) error = gather(r);
 	if (!error) error = decide(r);

@@ -22,7 +22,8 @@ static size_t put(size_t at, enum record_type type, uint64_t id, const void *pay
 	return record_round(at + sizeof(r) + len);
 }
 
-/* Batches of done records, ids 1, 2, ...; each is told to have been synced when the next was written.  */
+/* Batches of done records, ids 1, 2, ...; each is told to have been synced when the next was
+ * written.  */
 static void make(void)
 {
 	uint64_t id = 1;
@@ -113,8 +114,8 @@ static void damage_costs_one_record(void **state)
 					(char)(octets[places[b][i] + octet] ^ 0x10);
 				struct result r = scan(SIZE, 0);
 				bool last = b == BATCHES - 1;
-				/* Without its head the last batch is known by its records; the one before it then
-				 * says what was synced.  */
+				/* Without its head the last batch is known by its records; the one
+				 * before it then says what was synced.  */
 				assert_int_equal(r.count, BATCHES * PER_BATCH - (i > 0));
 				assert_int_equal(r.lost,
 					last                                 ? 0

@@ -5,7 +5,7 @@
  *  2  Its slots say what a start at this moment would find, once all that waits is synced; ACTIVE
  *     is DUE there.
  *  3  A segment's refs are the accept records and chunks of messages in it which are in the index
- *     or whose done record is not synced yet, and chunks of open writers.  Refs of a FREE one are 0.
+ *     or whose done record is not synced yet, and chunks of open writers.  A FREE one has none.
  *  4  A segment is freed only with no refs, no pins, and when every state and done record in it is
  *     about messages whose accept records exist no more, or has been written again behind.
  *  5  A freed segment is used again only when its freed record is synced.  So there is always, for
@@ -20,7 +20,12 @@
 
 #include <errno.h>
 
-enum { SEGMENT_SIZE = 64 << 20, SEGMENT_LEAST = 16 * RECORD_BLOCK, OUTCOME_DELAY_MS = 200 };
+enum {
+	SEGMENT_SIZE = 64 << 20,
+	SEGMENT_LEAST = 16 * RECORD_BLOCK,
+	OUTCOME_DELAY_MS = 200,
+	SPARE_SEGMENTS = 4,
+};
 
 const char *segment_path(const struct spool *s, uint32_t number, char to[SPOOL_PATH_MAX])
 {
@@ -56,6 +61,7 @@ static struct spool *make(struct io *io, const struct spool_options *options)
 		record_blocks(options->segment_size ? options->segment_size : SEGMENT_SIZE);
 	if (s->segment_size < SEGMENT_LEAST) s->segment_size = SEGMENT_LEAST;
 	if (s->segment_size > RECORD_SEGMENT_MAX) s->segment_size = RECORD_SEGMENT_MAX;
+	s->spare_segments = SPARE_SEGMENTS;
 	s->chunk_size = s->segment_size / 8 < SPOOL_CHUNK ? s->segment_size / 8 : SPOOL_CHUNK;
 	if (s->options.outcome_delay == 0) s->options.outcome_delay = OUTCOME_DELAY_MS;
 	s->lock.fd = -1;

@@ -87,6 +87,7 @@ static inline int bench_try_open(struct bench *b)
 	const char *why;
 	int error = spool_open(b->io, &b->options, &b->spool, &b->report, &why);
 	if (error) b->spool = NULL;
+	if (!error) b->spool->spare_segments = 0; /* what can be moved is moved */
 	return error;
 }
 
