@@ -60,6 +60,8 @@ extern const struct cli_option cli_send_options[];
 extern const int cli_send_option_count;
 extern const struct cli_option cli_sink_options[];
 extern const int cli_sink_option_count;
+extern const struct cli_option cli_user_options[];
+extern const int cli_user_option_count;
 extern const struct cli_option cli_bench_options[];
 extern const int cli_bench_option_count;
 

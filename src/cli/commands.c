@@ -65,6 +65,16 @@ const struct cli_command cli_commands[] = {
 		.run = cli_route,
 	},
 	{
+		.name = "user",
+		.arguments = "add|list|remove|passwd [NAME]",
+		.summary = "Accounts for submission; NAME is a full address.",
+		.help = "      --password-file FILE   else the password is asked for, or read from standard input\n"
+			"      --json                 of list\n",
+		.run = cli_user,
+		.options = cli_user_options,
+		.option_count = &cli_user_option_count,
+	},
+	{
 		.name = "sink",
 		.arguments = "[OPTIONS] [HOST[:PORT]]",
 		.summary = "A server that accepts, counts and forgets, for tests.",

@@ -83,9 +83,20 @@ void transaction_end(struct session *s)
 	transaction_free(t);
 }
 
+/* Who has logged in sends in its own name, or (notifications) in none.  */
+static bool may_send_as(const struct session *s, struct str path)
+{
+	return s->account.len == 0 || path.len == 0 || str_ieq(path, s->account);
+}
+
 static void on_mail(struct session *s, const struct smtp_event *event)
 {
 	transaction_end(s);
+	if (!may_send_as(s, event->path.text)) {
+		refuse(s, event->path.text,
+			SMTP_REPLY(553, 5, 7, 1, "Sender address rejected: it is not that of your account"));
+		return;
+	}
 	struct inbound *in = s->inbound;
 	struct transaction *t = transaction_new(s);
 	if (!t) {
@@ -96,10 +107,13 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 	msec wall = io_wall(in->parts.io);
 	struct envelope *e = &t->envelope;
 	e->client = s->peer;
-	e->flags = event->flags | (smtp_server_esmtp(&s->smtp) ? ENVELOPE_ESMTP : 0);
+	e->flags = event->flags | (s->secure ? ENVELOPE_TLS : 0) |
+		   (s->account.len ? ENVELOPE_AUTHENTICATED : 0) | (smtp_server_esmtp(&s->smtp) ? ENVELOPE_ESMTP : 0);
 	e->hold_until = event->hold_until ? event->hold_until : event->hold_for ? wall + event->hold_for : 0;
 	if (!arena_copy(&t->arena, event->path.text, &e->reverse_path) ||
 	    !arena_copy(&t->arena, event->envid, &e->envid) ||
+	    !arena_copy(&t->arena, s->account, &e->account) ||
+	    !arena_copy(&t->arena, s->secure ? tls_text(s->secure->tls) : STR_NONE, &e->tls) ||
 	    !arena_copy(&t->arena, smtp_server_helo(&s->smtp), &e->helo)) {
 		transaction_end(s);
 		smtp_server_answer(&s->smtp, no_room);
@@ -168,7 +182,7 @@ static struct address complete(struct session *s, const struct address *path)
 
 static bool may_relay(const struct session *s)
 {
-	return access_allows(s->office->rules.relay_from, &s->peer);
+	return s->account.len || access_allows(s->office->rules.relay_from, &s->peer);
 }
 
 /* Take what the address stands for; foreign addresses stand for themselves.  Returns the reply.  */
@@ -287,6 +301,8 @@ static void log_accepted(const struct transaction *t, struct str id)
 	log_i64(log, "size", (int64_t)e->size);
 	log_str(log, "client", buf_str(&b));
 	log_str(log, "helo", e->helo);
+	if (e->tls.len) log_str(log, "tls", e->tls);
+	if (e->account.len) log_str(log, "account", e->account);
 	log_str(log, "message-id", header_message_id(&t->header));
 	log_end(log);
 }
@@ -417,9 +433,11 @@ void session_event(struct session *s, const struct smtp_event *event)
 		transaction_end(s);
 		break;
 	case SMTP_EVENT_STARTTLS:
+		smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 220});
+		s->starting = true;
+		break;
 	case SMTP_EVENT_AUTH:
-		/* Not offered before TLS is there; the core asks only for what is offered.  */
-		smtp_server_answer(&s->smtp, SMTP_REPLY(454, 4, 7, 0, "Not available"));
+		login_event(s, event);
 		break;
 	case SMTP_EVENT_CLOSE:
 		on_close(s, event->closing);

@@ -24,6 +24,7 @@ struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
 void office_leave(struct office *office)
 {
 	if (--office->users > 0) return;
+	tls_context_release(office->rules.tls);
 	if (office->rules.release) office->rules.release(office->rules.owner);
 	free(office->smtp);
 	free(office);
@@ -47,6 +48,8 @@ static struct office *office_new(const struct inbound_rules *rules)
 			.data_end = l->data_end,
 			.normalize = l->normalize,
 			.submission = l->submission,
+			.auth_tls = l->submission && rules->accounts ? STR(SASL_MECHANISMS) : STR_NONE,
+			.offer_starttls = l->tls == LISTENER_TLS_STARTTLS || l->tls == LISTENER_TLS_REQUIRED,
 			.tls_required = l->tls == LISTENER_TLS_REQUIRED,
 			.message_max = rules->message_max,
 			.recipients_max = rules->recipients_max,
@@ -239,7 +242,7 @@ static void number_sockets(struct inbound *in, const struct inbound_rules *rules
 
 bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, struct buf *ret_why)
 {
-	struct office *office = office_new(rules);
+	struct office *office = secure_ready(in, rules) ? office_new(rules) : NULL;
 	if (!office) {
 		buf_add(ret_why, STR("out of memory"));
 		return false;
@@ -261,6 +264,7 @@ bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, st
 	close_all(&in->sockets);
 	move_all(&kept, &in->sockets);
 	move_all(&fresh, &in->sockets);
+	if (rules->tls) tls_context_hold(rules->tls);
 	number_sockets(in, rules);
 	in->counts.max_total = rules->connections;
 	in->counts.max_client = rules->connections_per_client;
@@ -310,6 +314,8 @@ void inbound_drop(struct inbound *in)
 void inbound_free(struct inbound *in)
 {
 	if (!in) return;
+	if (in->handshakes) io_workers_stop(in->handshakes);
+	sasl_context_free(in->sasl);
 	ASSERT(list_empty(&in->sessions));
 	/* Left only by a disk that refuses to the end: nobody was told that they are safe.  */
 	while (!list_empty(&in->orphans)) transaction_free(CONTAINER_OF(in->orphans.next, struct transaction, link));

@@ -3,7 +3,9 @@
 #define INBOUND_INBOUND_H
 
 #include "base/log.h"
+#include "crypto/tls.h"
 #include "inbound/listener.h"
+#include "policy/accounts.h"
 #include "policy/domain.h"
 #include "queue/queue.h"
 
@@ -17,6 +19,10 @@ struct inbound_rules {
 	uint32_t listener_count;
 	const struct domains *domains;
 	const struct access_list *relay_from;
+	struct tls_context *tls; /* NULL: no listener has TLS; held as long as it is in use */
+	/* The accounts as they are now, held for the caller; NULL: they cannot be read.  */
+	struct accounts *(*accounts)(void *context);
+	void *accounts_context;
 	uint64_t message_max;
 	uint32_t recipients_max, errors_max;
 	uint32_t connections, connections_per_client;

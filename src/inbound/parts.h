@@ -21,6 +21,8 @@ struct inbound {
 	struct connection_counts counts;
 	struct pool session_pool;
 	struct pool transaction_pool;
+	struct io_workers *handshakes; /* NULL until a configuration has TLS; logins run there too, and */
+	struct sasl_context *sasl;
 	struct inbound_stats stats;
 	msec starved_told;           /* when it was logged that no descriptor or memory is left */
 	uint32_t peak;               /* of sessions, since memory was last given back */
@@ -58,6 +60,17 @@ struct transaction {
 	struct list link;            /* in inbound->orphans, or in none */
 };
 
+/* TLS of a session.  It outlives its session when that ends while the engine is on the thread.  */
+struct secure {
+	struct io_work work;
+	struct tls *tls;
+	struct buf input;        /* from the peer, not yet taken by the engine */
+	struct session *session; /* NULL: gone */
+	msec until;              /* the handshake's end at the latest */
+	bool shaking;            /* the handshake is not done */
+	bool working;            /* engine and input are the thread's */
+};
+
 struct session {
 	struct io_stream stream;
 	struct smtp_server smtp;
@@ -65,16 +78,21 @@ struct session {
 	struct office *office;
 	const struct listener_options *listener;
 	struct transaction *transaction; /* NULL between messages */
+	struct secure *secure;           /* NULL in clear */
+	struct login *login;             /* NULL but during AUTH */
+	struct str account;              /* who has logged in; the session's */
 	struct net_address peer;
 	struct buf input;                /* came while an event waited */
 	struct timer timer;              /* fires at the core's deadline or before: then it looks again */
 	struct list link;
 	msec began;
 	uint32_t messages;
+	uint8_t logins_failed;
 	bool paused;                     /* the spool asked to wait */
 	bool fin;                        /* the peer has sent all it has */
 	bool closing;                    /* the last reply is out; waiting for the peer to go */
 	bool busy;                       /* inside session_work */
+	bool starting;                   /* 220 is said to STARTTLS */
 };
 
 void office_leave(struct office *office);
@@ -89,6 +107,34 @@ void session_shut(struct session *s);
 void session_end(struct session *s);
 /* Go on after a verdict: feed what was kept, send what is to be sent.  */
 void session_work(struct session *s);
+
+/* Feed octets until all are taken or an event waits.  Returns how many were taken.  */
+size_t session_feed(struct session *s, struct str octets);
+/* The handshake is done: SMTP begins, anew.  */
+void session_secured(struct session *s);
+/* Everything is said: FIN, then wait a little for the peer's.  */
+void session_linger(struct session *s);
+
+/* secure.c: TLS under the session.  */
+/* Have what these rules need.  False: the system refuses.  */
+bool secure_ready(struct inbound *in, const struct inbound_rules *rules);
+/* The handshake is awaited from now on.  False: no memory.  */
+bool secure_begin(struct session *s);
+void secure_end(struct session *s);
+/* Octets came (or none: go on with those kept).  False: they cannot be kept.  */
+bool secure_feed(struct session *s, struct str octets);
+/* After the engine has failed, or time has passed: say so, and end.  */
+void secure_failed(struct session *s);
+void secure_timeout(struct session *s);
+/* Something came that SMTP has not seen.  */
+bool secure_waiting(const struct session *s);
+/* False: the connection is lost.  */
+bool secure_send(struct session *s, struct str plain);
+void secure_close(struct session *s);
+
+/* login.c */
+void login_event(struct session *s, const struct smtp_event *event);
+void login_end(struct session *s);
 
 /* accept.c: the verdicts.  */
 void session_event(struct session *s, const struct smtp_event *event);

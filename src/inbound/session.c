@@ -14,15 +14,16 @@ static bool flush(struct session *s)
 {
 	struct str out = smtp_server_output(&s->smtp);
 	if (out.len == 0) return true;
-	bool sent = io_send(&s->stream, out);
+	bool sent = s->secure ? secure_send(s, out) : io_send(&s->stream, out);
 	smtp_server_sent(&s->smtp, out.len);
 	if (!sent) session_end(s);
 	return sent;
 }
 
-/* Everything is said: FIN, then wait a little for the peer's, so that our last reply is not lost in a reset.  */
-static void linger(struct session *s)
+/* FIN, then wait a little for the peer's, so that our last reply is not lost in a reset.  */
+void session_linger(struct session *s)
 {
+	if (s->secure) secure_close(s);
 	if (s->fin && io_unsent(&s->stream) == 0) {
 		session_end(s);
 		return;
@@ -36,8 +37,7 @@ static void linger(struct session *s)
 
 /* ---- in ---- */
 
-/* Feed octets until all are taken or an event waits.  Returns how many were taken.  */
-static size_t feed(struct session *s, struct str octets)
+size_t session_feed(struct session *s, struct str octets)
 {
 	size_t taken = 0;
 	msec now = io_now(s->inbound->parts.io);
@@ -62,16 +62,23 @@ static size_t feed(struct session *s, struct str octets)
 /* The timer may be early: it is moved only when the deadline comes nearer.  */
 static void watch_deadline(struct session *s)
 {
-	msec deadline = smtp_server_deadline(&s->smtp);
+	bool shaking = s->secure && s->secure->shaking;
+	msec deadline = shaking ? s->secure->until : smtp_server_deadline(&s->smtp);
 	if (deadline == MSEC_NEVER) return;
 	if (!timer_is_set(&s->timer) || s->timer.node.key > deadline)
 		io_timer_set(s->inbound->parts.io, &s->timer, deadline);
 }
 
+static bool has_input(const struct session *s)
+{
+	return s->input.len > 0 || (s->secure && secure_waiting(s));
+}
+
 /* Read only what can be worked on.  */
 static void adjust_reading(struct session *s)
 {
-	if (smtp_server_waits(&s->smtp) || s->paused || s->input.len > 0 ||
+	if (s->secure && s->secure->shaking) return; /* the handshake does it */
+	if (smtp_server_waits(&s->smtp) || s->paused || has_input(s) ||
 	    io_unsent(&s->stream) > UNSENT_MAX)
 		io_read_off(&s->stream);
 	else
@@ -83,41 +90,63 @@ static void settle(struct session *s)
 {
 	bool close = s->closing;
 	if (!flush(s)) return;
-	bool idle = !smtp_server_waits(&s->smtp) && s->input.len == 0;
+	bool idle = !smtp_server_waits(&s->smtp) && !has_input(s);
 	if (close || (s->fin && idle)) {
-		linger(s);
+		session_linger(s);
 		return;
 	}
 	if (s->input.len == 0) buf_release(&s->input);
+	if (s->starting) {
+		s->starting = false;
+		if (!secure_begin(s)) session_end(s);
+		return;
+	}
 	watch_deadline(s);
 	adjust_reading(s);
 }
 
+/* Octets in clear came (or none: go on with those kept).  False: they cannot be kept.  */
+static bool feed_clear(struct session *s, struct str octets)
+{
+	if (s->input.len) buf_consume(&s->input, session_feed(s, buf_str(&s->input)));
+	bool open = s->input.len == 0 && (octets.len == 0 || !smtp_server_waits(&s->smtp));
+	size_t taken = open ? session_feed(s, octets) : 0;
+	return s->closing || buf_add(&s->input, str_skip(octets, taken));
+}
+
+static void work(struct session *s, struct str octets)
+{
+	s->busy = true;
+	bool kept = s->secure ? secure_feed(s, octets) : feed_clear(s, octets);
+	s->busy = false;
+	if (s->secure && !s->secure->working && tls_state(s->secure->tls) == TLS_FAILED) {
+		secure_failed(s);
+		return;
+	}
+	if (!kept) {
+		smtp_server_shut(&s->smtp, SMTP_REPLY(421, 4, 3, 1, "Error: out of memory"));
+		s->closing = true;
+	}
+	settle(s);
+}
+
 void session_work(struct session *s)
 {
-	if (s->busy || s->closing) return;
-	s->busy = true;
-	size_t taken = feed(s, buf_str(&s->input));
-	if (s->input.len) buf_consume(&s->input, taken);
-	s->busy = false;
-	settle(s);
+	if (!s->busy && !s->closing) work(s, STR_NONE);
+}
+
+void session_secured(struct session *s)
+{
+	smtp_server_secured(&s->smtp);
+	if (s->smtp.state == SMTP_SERVER_GREETING)
+		smtp_server_greet(&s->smtp, io_now(s->inbound->parts.io), NULL);
+	session_work(s);
 }
 
 static void received(struct io_stream *stream, struct str octets)
 {
 	struct session *s = CONTAINER_OF(stream, struct session, stream);
-	if (s->closing) return;
-	size_t taken = 0;
-	if (s->input.len == 0 && !smtp_server_waits(&s->smtp)) {
-		s->busy = true;
-		taken = feed(s, octets);
-		s->busy = false;
-	}
-	if (!s->closing && taken < octets.len && !buf_add(&s->input, str_skip(octets, taken))) {
-		smtp_server_shut(&s->smtp, SMTP_REPLY(421, 4, 3, 1, "Error: out of memory"));
-		s->closing = true;
-	}
-	settle(s);
+	if (!s->closing) work(s, octets);
 }
 
 static void drained(struct io_stream *stream)
@@ -133,8 +162,9 @@ static void ended(struct io_stream *stream, int error)
 {
 	struct session *s = CONTAINER_OF(stream, struct session, stream);
 	s->fin = true;
+	bool shaking = s->secure && s->secure->shaking;
 	/* A client that has closed its side alone still gets the verdict it waits for.  */
-	if (error == 0 && !s->closing)
+	if (error == 0 && !s->closing && !shaking)
 		session_work(s);
 	else
 		session_end(s);
@@ -161,6 +191,13 @@ static void timer_fired(struct timer *timer)
 	msec now = io_now(s->inbound->parts.io);
 	if (s->closing) {
 		session_end(s);
+		return;
+	}
+	if (s->secure && s->secure->shaking) {
+		if (s->secure->until <= now)
+			secure_timeout(s);
+		else
+			watch_deadline(s);
 		return;
 	}
 	if (smtp_server_deadline(&s->smtp) <= now) {
@@ -199,6 +236,10 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 	if (++in->stats.sessions > in->peak) in->peak = in->stats.sessions;
 	list_push_back(&in->sessions, &s->link);
 	smtp_server_init(&s->smtp, &in->office->smtp[socket->listener_index]);
+	if (s->listener->tls == LISTENER_TLS_IMPLICIT) {
+		if (!secure_begin(s)) session_end(s);
+		return;
+	}
 	smtp_server_greet(&s->smtp, s->began, NULL);
 	settle(s);
 }
@@ -206,6 +247,10 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 void session_shut(struct session *s)
 {
 	if (s->closing) return;
+	if (s->secure && s->secure->shaking) {
+		session_end(s);
+		return;
+	}
 	smtp_server_shut(&s->smtp, SMTP_REPLY(421, 4, 3, 2, "Service shutting down, try again later"));
 	if (!smtp_server_waits(&s->smtp)) session_work(s);
 }
@@ -214,6 +259,9 @@ void session_end(struct session *s)
 {
 	struct inbound *in = s->inbound;
 	transaction_end(s);
+	login_end(s);
+	secure_end(s);
+	free((void *)s->account.ptr);
 	io_timer_cancel(in->parts.io, &s->timer);
 	io_close(&s->stream);
 	smtp_server_release(&s->smtp);

@@ -60,6 +60,7 @@ static void land(struct client_session *s, struct flight *f)
 	struct outcome *outcomes = f->transaction.outcomes;
 	for (uint32_t i = 0; i < job->count; i++) {
 		outcomes[i].host = str_of(s->host, s->host_len);
+		outcomes[i].tls = hop_tls_text(s);
 		s->outbound->stats.delivered += outcomes[i].class == OUTCOME_DELIVERED;
 	}
 	s->outbound->stats.attempts++;
@@ -144,7 +145,8 @@ static struct outcome plan_recoding(struct flight *f)
 /* Whether the next hop can take it, if need be after re-coding.  */
 static struct outcome make_fit(struct client_session *s, struct flight *f)
 {
-	struct outcome o = smtp_client_fits(&s->client, &f->transaction);
+	struct outcome o = hop_tls_fits(s, &f->reader.envelope);
+	if (o.class == OUTCOME_NONE) o = smtp_client_fits(&s->client, &f->transaction);
 	if (!is_status(&o, 5, 6, 3)) return o;
 	o = plan_recoding(f);
 	return o.class == OUTCOME_NONE ? smtp_client_fits(&s->client, &f->transaction) : o;
@@ -189,6 +191,7 @@ bool flight_begin(struct client_session *s)
 	struct outcome unfit = describe(s, f, job);
 	if (unfit.class != OUTCOME_NONE) {
 		unfit.host = str_of(s->host, s->host_len);
+		unfit.tls = hop_tls_text(s);
 		outbound_finish_all(s->outbound, job, &unfit);
 		flight_clear(f);
 		return true;

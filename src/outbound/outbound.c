@@ -116,8 +116,13 @@ struct outbound *outbound_new(const struct outbound_parts *parts)
 	list_init(&out->sites);
 	list_init(&out->deliveries);
 	list_init(&out->sessions);
-	out->workers = io_workers_start(parts->io, MAILBOX_THREADS, "mailbox");
+	struct buf why;
+	buf_init(&why, 1000);
+	out->tls = tls_client_context(STR_NONE, &why);
+	buf_release(&why);
+	out->workers = out->tls ? io_workers_start(parts->io, MAILBOX_THREADS, "mailbox") : NULL;
 	if (!out->workers) {
+		tls_context_release(out->tls);
 		free(out);
 		return NULL;
 	}
@@ -164,6 +169,7 @@ void outbound_free(struct outbound *out)
 		*destination_driver(site->destination) = NULL;
 		site_free(site);
 	}
+	tls_context_release(out->tls);
 	free(out);
 }
 

@@ -2,6 +2,7 @@
 #ifndef OUTBOUND_PARTS_H
 #define OUTBOUND_PARTS_H
 
+#include "crypto/tls.h"
 #include "outbound/connect.h"
 #include "outbound/outbound.h"
 #include "smtp/client.h"
@@ -12,6 +13,7 @@ struct outbound {
 	struct router *router;
 	const struct domains *domains;
 	struct io_workers *workers;  /* write mailboxes */
+	struct tls_context *tls;
 	struct list ready;           /* struct site: has mail that may go */
 	struct list sites;
 	struct list deliveries;      /* struct delivery */

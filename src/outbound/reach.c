@@ -102,6 +102,7 @@ void reach_won(struct connect_race *race, struct connection *connection, int err
 	name_host(&host, &s->lookup.targets[connection->target]);
 	s->host_len = (uint16_t)host.len;
 	client_session_enter(s, SESSION_GREETING);
+	hop_tls_configure(s);
 	if (!smtp_client_init(&s->client, &s->config, outbound_now(s->outbound))) {
 		struct outcome o = outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("out of memory"));
 		reach_note_trouble(s, &o);
@@ -129,17 +130,13 @@ bool reach_better_elsewhere(const struct client_session *s)
 	return false;
 }
 
-/* What the rule demands and we cannot do: mail waits, rather than go in clear or without a login.  */
+/* What the rule demands and we cannot do: mail waits, rather than go without a login.  */
 static bool demands_too_much(struct client_session *s)
 {
 	const struct route_rule *rule = destination_rule(s->site->destination);
-	struct outcome o;
-	if (rule->tls >= ROUTE_TLS_REQUIRED)
-		o = outcome_local(OUTCOME_DEFERRED, "4.7.4", STR("TLS is required here by our rules, and not available"));
-	else if (rule->user.len)
-		o = outcome_local(OUTCOME_DEFERRED, "4.7.0", STR("logging in is required here by our rules, and not available"));
-	else
-		return false;
+	if (rule->user.len == 0) return false;
+	struct outcome o = outcome_local(
+		OUTCOME_DEFERRED, "4.7.0", STR("logging in is required here by our rules, and not available"));
 	reach_note_trouble(s, &o);
 	reach_give_up(s);
 	return true;

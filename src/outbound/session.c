@@ -41,6 +41,7 @@ struct client_session *client_session_of_idle(struct list *idle_link)
 
 void client_session_drop_connection(struct client_session *s)
 {
+	hop_tls_end(s);
 	if (s->connection) {
 		s->outbound->stats.connections--;
 		connection_free(s->connection);
@@ -90,7 +91,7 @@ bool client_session_flush(struct client_session *s)
 {
 	struct str output = smtp_client_output(&s->client);
 	if (output.len == 0) return true;
-	bool sent = io_send(&s->connection->stream, output);
+	bool sent = s->tls ? hop_tls_send(s, output) : io_send(&s->connection->stream, output);
 	smtp_client_sent(&s->client, output.len);
 	if (!sent) smtp_client_lost(&s->client, now_of(s), STR("connection lost while sending"));
 	return sent;
@@ -101,7 +102,10 @@ static struct client_session *session_of_stream(struct io_stream *stream) { retu
 static void received(struct io_stream *stream, struct str octets)
 {
 	struct client_session *s = session_of_stream(stream);
-	smtp_client_feed(&s->client, now_of(s), octets);
+	if (s->tls)
+		hop_tls_received(s, octets);
+	else
+		smtp_client_feed(&s->client, now_of(s), octets);
 	client_session_work(s);
 }
 
@@ -132,13 +136,29 @@ static void on_ready(struct client_session *s)
 	client_session_enter(s, SESSION_WORKING);
 }
 
+/* The handshake went wrong.  True: the mail goes in clear, over a new connection.  */
+static bool tls_failed(struct client_session *s, const struct outcome *why)
+{
+	bool clear = hop_tls_may_go_clear(s);
+	struct outcome o = *why;
+	o.enhanced = (struct enhanced){4, 7, 5};
+	reach_note_trouble(s, &o);
+	hop_tls_log_failure(s, s->trouble.text, clear);
+	if (!clear) return false;
+	s->clear_target = s->connection->target;
+	client_session_drop_connection(s);
+	reach_try(s, s->clear_target);
+	return true;
+}
+
 static void on_failed(struct client_session *s, const struct outcome *why)
 {
+	if (s->shaking && tls_failed(s, why)) return;
 	bool greeting = s->state == SESSION_GREETING;
 	bool served = s->served > 0;
 	if (greeting) reach_refused(s, why);
 	bool quitting = s->state == SESSION_QUITTING || s->state == SESSION_IDLE;
-	reach_note_trouble(s, why);
+	if (!s->shaking) reach_note_trouble(s, why);
 	flights_drop(s); /* those that the core did not know yet */
 	client_session_flush(s); /* a last QUIT */
 	client_session_drop_connection(s);
@@ -171,8 +191,10 @@ static void on_event(struct client_session *s, const struct smtp_client_event *e
 		client_session_over(s);
 		break;
 	case SMTP_CLIENT_EVENT_STARTTLS:
+		hop_tls_begin(s);
+		break;
 	case SMTP_CLIENT_EVENT_AUTH:
-		UNREACHABLE(); /* config asks for neither */
+		UNREACHABLE(); /* config does not ask for it */
 	}
 }
 
@@ -281,6 +303,7 @@ bool client_session_begin(struct site *site)
 	if (!s) return false;
 	s->site = site;
 	s->outbound = out;
+	s->clear_target = NO_TARGET;
 	struct str helo = str_head(out->parts.hostname, sizeof s->helo);
 	memcpy(s->helo, helo.ptr, helo.len);
 	s->config = (struct smtp_client_config){

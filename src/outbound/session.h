@@ -6,7 +6,7 @@
 #include "outbound/parts.h"
 
 /* Transactions at once: one waits for the reply to its dot while the next is being sent.  */
-enum { FLIGHTS = 2 };
+enum { FLIGHTS = 2, NO_TARGET = UINT32_MAX };
 
 enum session_state {
 	SESSION_LOOKING_UP,
@@ -45,6 +45,10 @@ struct client_session {
 	struct smtp_client_config config;
 	struct smtp_client client;
 	bool client_live;
+	struct tls *tls;        /* NULL in clear */
+	enum tls_verify tls_verify;
+	uint32_t clear_target;  /* TLS with it has failed and may be done without; NO_TARGET */
+	bool shaking;           /* STARTTLS was answered, the handshake is not done */
 	char host[400]; /* "mx1.example.net[192.0.2.1]:25" */
 	uint16_t host_len;
 	struct flight flights[FLIGHTS];
@@ -88,6 +92,24 @@ void reach_give_up(struct client_session *s);
 /* A connection that is reused for ever would never learn of a quicker host.  True: one that may serve as well as ours is not
  * known yet, or answers clearly sooner.  */
 bool reach_better_elsewhere(const struct client_session *s);
+
+/* hop_tls.c */
+/* What TLS is to be with the target that is connected; before the core begins.  */
+void hop_tls_configure(struct client_session *s);
+/* 220 was said to STARTTLS.  */
+void hop_tls_begin(struct client_session *s);
+/* Octets came.  What goes wrong here and below the core learns as a connection that is lost.  */
+void hop_tls_received(struct client_session *s, struct str octets);
+/* False: the connection is lost.  */
+bool hop_tls_send(struct client_session *s, struct str plain);
+/* Version and cipher, for outcomes.  */
+struct str hop_tls_text(const struct client_session *s);
+void hop_tls_end(struct client_session *s);
+/* The handshake went wrong, and the route would rather have the mail in clear than not at all.  */
+bool hop_tls_may_go_clear(struct client_session *s);
+void hop_tls_log_failure(struct client_session *s, struct str why, bool clear);
+/* 0-initialised when the message may go over this connection; else the outcome.  */
+struct outcome hop_tls_fits(const struct client_session *s, const struct envelope *e);
 
 /* flight.c */
 bool flights_any(const struct client_session *s);

@@ -29,6 +29,9 @@ struct server {
 	struct inbound *inbound;
 	struct control *control;
 	struct admin *admin;
+	struct accounts *accounts;  /* as last read; NULL: not yet, and of which file: */
+	msec accounts_mtime;
+	uint64_t accounts_size;
 	char *control_path;         /* that the socket stands at */
 	struct net_address listening[256];
 	uint32_t bound_count;        /* so many of them are listeners, as bound */
@@ -45,6 +48,14 @@ struct server {
 void server_open_control(struct server *s);
 void server_configure_control(struct server *s);
 void server_close_control(struct server *s);
+
+/* accounts.c: for inbound_rules and struct domains; context is the server.  */
+struct accounts *server_accounts(void *context);
+bool server_has_account(void *context, struct str local, struct str domain);
+
+/* tls.c: the certificate of the listeners of c, read, or made and saved when there is none; the caller's.  *ret is NULL
+ * when no listener has TLS.  False: it cannot be had; why is appended.  */
+bool MUST_CHECK server_tls(struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
 
 /* dns.c: the resolver, for the router that is made after it.  False: *ret_why.  */
 bool server_open_dns(struct server *s, const char **ret_why);

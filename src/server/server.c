@@ -245,16 +245,27 @@ static bool open_queue(struct server *s)
 	return true;
 }
 
+/* Have clients served by this configuration, which stays in force until the next one is.  */
+static bool follow(struct server *s, struct config_office *office, struct buf *why)
+{
+	struct inbound_rules rules = rules_of(office);
+	rules.accounts = server_accounts;
+	rules.accounts_context = s;
+	office->config->domains.account = server_has_account;
+	office->config->domains.context = s;
+	bool fine = server_tls(s, office->config, &rules.tls, why) && inbound_configure(s->inbound, &rules, why);
+	tls_context_release(rules.tls);
+	if (fine) office->users++;
+	return fine;
+}
+
 static bool open_inbound(struct server *s, struct buf *why)
 {
 	struct inbound_parts parts = {
 		.io = s->io, .spool = s->spool, .queue = s->queue, .history = s->history, .log = s->log};
 	s->inbound = inbound_new(&parts, seed(s));
 	if (!s->inbound) return false;
-	struct inbound_rules rules = rules_of(s->office);
-	if (!inbound_configure(s->inbound, &rules, why)) return false;
-	s->office->users++;
-	return true;
+	return follow(s, s->office, why);
 }
 
 /* Without a history there is no trace; mail goes on.  */
@@ -353,8 +364,7 @@ bool server_reload(struct server *s, struct config *config)
 	struct config_office *office = config_enter(config);
 	struct buf why;
 	buf_init(&why, 1024);
-	struct inbound_rules rules = office ? rules_of(office) : (struct inbound_rules){0};
-	if (!office || !inbound_configure(s->inbound, &rules, &why)) {
+	if (!office || !follow(s, office, &why)) {
 		log_begin(s->log, LOG_ERROR, STR_NONE, "reload-failed");
 		log_str(s->log, "why", buf_str(&why));
 		log_end(s->log);
@@ -364,7 +374,6 @@ bool server_reload(struct server *s, struct config *config)
 		return false;
 	}
 	buf_release(&why);
-	office->users++;
 	struct config_office *before = s->office;
 	s->office = office;
 	s->log->level = config->log.level;
@@ -443,6 +452,7 @@ void server_free(struct server *s)
 	if (s->history) history_close(s->history);
 	if (s->history_workers) io_workers_stop(s->history_workers);
 	if (s->latency) latency_free(s->latency);
+	accounts_release(s->accounts);
 	config_leave(s->office);
 	list_remove(&s->queue_hook.link);
 	list_remove(&s->log_hook.link);

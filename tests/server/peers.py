@@ -3,6 +3,7 @@ import contextlib
 import pathlib
 import socket
 import socketserver
+import ssl
 import subprocess
 import threading
 import time
@@ -43,6 +44,37 @@ def dns(directory, zones, signed=False):
         yield port
 
 
+class Authority:
+    """An authority for certificates; `roots` is what trusts it."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.roots = self.directory / "ca.pem"
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                     "-subj", "/CN=Test authority", "-keyout", "ca.key", "-out", "ca.pem")
+
+    def openssl(self, *arguments):
+        subprocess.run([need("openssl"), *arguments], cwd=self.directory, check=True, capture_output=True, timeout=60)
+
+    def issue(self, *names, days=10):
+        """(chain, key) of a certificate for the names; days < 0: it has expired."""
+        stem = f"{names[0]}.{days}"
+        alternatives = ",".join(("IP:" if n[0].isdigit() else "DNS:") + n for n in names)
+        (self.directory / f"{stem}.ext").write_text(f"subjectAltName={alternatives}\n")
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={names[0]}",
+                     "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
+        self.openssl("x509", "-req", "-in", f"{stem}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                     "-days", str(days), "-extfile", f"{stem}.ext", "-out", f"{stem}.pem")
+        return self.directory / f"{stem}.pem", self.directory / f"{stem}.key"
+
+    def server(self, *names, days=10):
+        """What a TLS server of Python's shows."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.issue(*names, days=days))
+        return context
+
+
 class Hop:
     """A scripted next hop: an SMTP server whose replies, delays and manners a test decides.
 
@@ -50,10 +82,14 @@ class Hop:
     """
 
     def __init__(self, host="127.0.0.1", port=0, replies=None, extensions=("PIPELINING", "8BITMIME", "SIZE", "DSN"),
-                 delay=None, lmtp=False, banner="220 hop ESMTP"):
+                 delay=None, lmtp=False, banner="220 hop ESMTP", tls=None, shake=None):
+        """tls: an ssl.SSLContext, STARTTLS is offered; shake: done with the socket in place of the handshake."""
+        self.tls, self.shake = tls, shake
         self.replies, self.extensions, self.delay, self.lmtp = replies or {}, extensions, delay or {}, lmtp
         self.banner = banner
         self.messages = []      # (sender, [recipients], content)
+        self.secured = []       # likewise whether it came over TLS
+        self.names = []         # server names asked for
         self.lines = []         # (connection, line)
         self.times = []
         self.connections = 0
@@ -72,6 +108,8 @@ class Hop:
 
             def handle_error(self, *_):
                 pass
+        if tls:
+            tls.sni_callback = lambda _, name, __: self.names.append(name)
         self.server = Listener((host, port), Handler)
         self.host, self.port = self.server.server_address
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
@@ -95,6 +133,16 @@ class Hop:
         def say(text):
             handler.wfile.write(text.encode("utf-8", "surrogateescape") + b"\r\n")
 
+        def start_tls():
+            handler.wfile.flush()
+            if self.shake:
+                time.sleep(0.1)  # else it comes with the reply to STARTTLS, which is another matter
+                self.shake(handler.connection)
+                return False
+            handler.connection = self.tls.wrap_socket(handler.connection, server_side=True)
+            handler.rfile, handler.wfile = handler.connection.makefile("rb"), handler.connection.makefile("wb", 0)
+            return True
+
         say(self.banner)
         state = {"sender": None, "recipients": [], "number": number}
         while line := handler.rfile.readline():
@@ -108,9 +156,16 @@ class Hop:
             if reply == "close":
                 return
             if verb in ("EHLO", "LHLO") and reply is None:
-                words = ["hop"] + list(self.extensions)
+                secured = isinstance(handler.connection, ssl.SSLSocket)
+                words = ["hop"] + list(self.extensions) + (["STARTTLS"] if self.tls and not secured else [])
                 reply = "\r\n".join(f"250{'-' if i < len(words) - 1 else ' '}{w}" for i, w in enumerate(words))
+            elif verb == "STARTTLS" and reply is None and self.tls:
+                say("220 2.0.0 go")
+                if not start_tls():
+                    return
+                continue
             elif verb == "MAIL":
+                state["secured"] = isinstance(handler.connection, ssl.SSLSocket)
                 reply = reply or "250 2.1.0 Ok"
                 state.update(sender=None, recipients=[])
                 if reply[0] == "2":
@@ -150,6 +205,7 @@ class Hop:
         if reply is None or reply.startswith("2"):
             with self.lock:
                 self.messages.append((state["sender"], state["recipients"], content))
+                self.secured.append(state.get("secured", False))
                 self.times.append(time.monotonic())
         reply = reply or "250 2.0.0 Ok: taken"
         if self.lmtp:

@@ -1,0 +1,186 @@
+/* rockdove user: accounts for submission.  The file is the server's too, who reads it again by itself.  */
+#include "cli/world.h"
+#include "io/file.h"
+#include "policy/accounts.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { FILE_MAX = 256 << 20, PASSWORD_MAX = 1000 };
+
+enum { OPT_PASSWORD_FILE, OPT_JSON, OPTIONS };
+const struct cli_option cli_user_options[] = {
+	[OPT_PASSWORD_FILE] = {"password-file", 0, true}, [OPT_JSON] = {"json", 0, false}};
+const int cli_user_option_count = OPTIONS;
+
+struct user {
+	struct cli_world world;
+	struct str action, name, password_file;
+	bool json;
+	char path[4096];
+	struct buf text; /* the file's */
+};
+
+/* ---- the file ---- */
+
+static int load(struct user *u)
+{
+	snprintf(u->path, sizeof u->path, STR_FMT "/accounts", STR_ARG(u->world.config->state));
+	buf_init(&u->text, FILE_MAX);
+	int error = io_file_load(u->world.io, u->path, &u->text);
+	if (error == 0 || error == -ENOENT) return EXIT_DONE;
+	cli_say("user", "%s: %s", u->path, strerror(-error));
+	return EXIT_IO;
+}
+
+static int save(struct user *u, struct str text)
+{
+	int error = io_dir_make(u->world.io, u->world.config->state.ptr);
+	if (error == 0) error = io_file_save(u->world.io, u->path, text);
+	if (error == 0) return EXIT_DONE;
+	cli_say("user", "%s: %s", u->path, strerror(-error));
+	return EXIT_IO;
+}
+
+/* ---- passwords ---- */
+
+static int read_file(struct user *u, struct buf *password)
+{
+	char path[4096];
+	snprintf(path, sizeof path, STR_FMT, STR_ARG(u->password_file));
+	int error = io_file_load(u->world.io, path, password);
+	if (error) {
+		cli_say("user", "%s: %s", path, strerror(-error));
+		return EXIT_IO;
+	}
+	while (password->len && strchr("\r\n", password->ptr[password->len - 1])) password->len--;
+	return EXIT_DONE;
+}
+
+static int ask(struct buf *password)
+{
+	struct termios before, quiet;
+	bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+	if (terminal) {
+		quiet = before;
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+		fputs("Password: ", stderr);
+	}
+	char c;
+	while (read(STDIN_FILENO, &c, 1) == 1 && c != '\n') buf_add_c(password, c);
+	if (terminal) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+		fputc('\n', stderr);
+	}
+	return EXIT_DONE;
+}
+
+static int set_password(struct user *u, struct buf *out)
+{
+	struct buf password;
+	buf_init(&password, PASSWORD_MAX);
+	int code = u->password_file.len ? read_file(u, &password) : ask(&password);
+	struct sasl_keys keys = {.iterations = SASL_ITERATIONS};
+	io_random(u->world.io, keys.salt, sizeof keys.salt);
+	if (code == EXIT_DONE && (!buf_ok(&password) || !sasl_derive(buf_str(&password), &keys))) {
+		cli_say("user", "this cannot be a password; any text of 1 to %d octets without control characters can",
+			PASSWORD_MAX);
+		code = EXIT_DATA;
+	}
+	if (password.ptr) explicit_bzero(password.ptr, password.cap);
+	buf_release(&password);
+	if (code == EXIT_DONE && !account_line(out, u->name, &keys)) code = EXIT_SOFTWARE;
+	return code;
+}
+
+/* ---- actions ---- */
+
+static int list(struct user *u)
+{
+	struct buf why;
+	buf_init(&why, 1000);
+	struct accounts *all = accounts_read(buf_str(&u->text), 0, &why);
+	if (!all) cli_say("user", "%s: " STR_FMT, u->path, STR_ARG(buf_str(&why)));
+	buf_release(&why);
+	if (!all) return EXIT_DATA;
+	json_t *names = json_array();
+	for (struct map_node *n = NULL; (n = map_next(&all->names, n));) {
+		struct str name = CONTAINER_OF(n, struct account, node)->name;
+		if (u->json)
+			json_array_append_new(names, json_pack("{s:s%}", "name", name.ptr, name.len));
+		else
+			printf(STR_FMT "\n", STR_ARG(name));
+	}
+	if (u->json) {
+		json_dumpf(names, stdout, JSON_INDENT(2));
+		putchar('\n');
+	}
+	json_decref(names);
+	accounts_release(all);
+	return EXIT_DONE;
+}
+
+static int change(struct user *u)
+{
+	bool adding = str_eq(u->action, STR("add")), removing = str_eq(u->action, STR("remove"));
+	struct buf text;
+	buf_init(&text, FILE_MAX);
+	bool there = accounts_without(buf_str(&u->text), u->name, &text);
+	int code = EXIT_DONE;
+	if (there == adding) {
+		cli_say("user", STR_FMT " %s", STR_ARG(u->name),
+			adding ? "has an account; `rockdove user passwd` changes its password" : "has no account");
+		code = EXIT_DATA;
+	} else if (!removing) {
+		if (text.len && text.ptr[text.len - 1] != '\n') buf_add_c(&text, '\n');
+		code = set_password(u, &text);
+	}
+	if (code == EXIT_DONE) code = save(u, buf_str(&text));
+	buf_release(&text);
+	return code;
+}
+
+static int wrong(const char *words)
+{
+	cli_say("user", "%s; `rockdove user --help` tells more", words);
+	return EXIT_USAGE;
+}
+
+static int read_arguments(struct user *u, int argc, char **argv)
+{
+	struct cli_options o = {.command = "user", .table = cli_user_options, .count = OPTIONS, .argc = argc, .at = 1, .argv = argv};
+	struct str value;
+	for (int option; (option = cli_next(&o, &value)) != CLI_END;) {
+		if (option == CLI_BAD) return EXIT_USAGE;
+		if (option == OPT_PASSWORD_FILE) u->password_file = value;
+		if (option == OPT_JSON) u->json = true;
+		if (option != CLI_ARGUMENT) continue;
+		if (!u->action.ptr)
+			u->action = value;
+		else if (!u->name.ptr)
+			u->name = value;
+		else
+			return wrong("one NAME at a time");
+	}
+	if (str_eq(u->action, STR("list"))) return u->name.ptr ? wrong("list takes no NAME") : EXIT_DONE;
+	if (!str_eq(u->action, STR("add")) && !str_eq(u->action, STR("remove")) && !str_eq(u->action, STR("passwd")))
+		return wrong("add, list, remove or passwd is wanted");
+	return account_name_valid(u->name) ? EXIT_DONE : wrong("NAME is a full address such as alice@example.com");
+}
+
+int cli_user(const struct cli *cli, int argc, char **argv)
+{
+	struct user u = {0};
+	int code = read_arguments(&u, argc, argv);
+	if (code) return code;
+	code = cli_world_open(&u.world, cli, "user");
+	if (code) return code;
+	code = load(&u);
+	if (code == EXIT_DONE) code = str_eq(u.action, STR("list")) ? list(&u) : change(&u);
+	buf_release(&u.text);
+	cli_world_close(&u.world);
+	return code;
+}

@@ -1,0 +1,90 @@
+/* TLS over memory: an engine is one side of one connection and knows no socket.  It has four
+ * ports, and what each can do now follows from its state:
+ *
+ *	octets from the peer   tls_feed       takes none while plaintext waits
+ *	plaintext for us       tls_plain, tls_plain_taken
+ *	plaintext for the peer tls_write      once TLS_OPEN
+ *	octets to the peer     tls_output, tls_sent
+ *
+ * The driver's loop: feed what came, send the output, take the plaintext, feed the rest.  An engine
+ * may move between threads, but only one at a time may use it.
+ *
+ * Memory: an idle session keeps about 14 KB (OpenSSL's); buffers come with the first octet and go
+ * with the last.  */
+#ifndef CRYPTO_TLS_H
+#define CRYPTO_TLS_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+/* What the connections of one side share: certificates, or trusted roots; counted.  */
+struct tls_context;
+struct tls;
+
+/* A certificate with those that vouch for it, leaf first, and its private key: both PEM.  */
+struct tls_identity {
+	struct str chain, key;
+};
+
+/* A server's.  The first identity serves whoever names none of the others (SNI); the names are those in
+ * the certificates.  TLS 1.2 and up; a client that offers protocols (ALPN) but not "smtp" is refused:
+ * it was sent here to be misled (RFC 9325 3.7).
+ *   identities  borrowed for the call
+ * Returns  NULL when one cannot be used; why is appended to `why`.  */
+struct tls_context *tls_server_context(
+	const struct tls_identity *identities, uint32_t count, struct buf *why);
+/* A client's.  roots: PEM of the authorities that are trusted; empty: the system's
+ * (SSL_CERT_FILE, SSL_CERT_DIR).  NULL as above.  */
+struct tls_context *tls_client_context(struct str roots, struct buf *why);
+/* One more user; each gives it back with tls_context_release.  Engines count too.  May be called from
+ * any thread.  */
+struct tls_context *tls_context_hold(struct tls_context *context);
+void tls_context_release(struct tls_context *context);
+/* Wall time at which the first of a server's certificates ends.  */
+msec tls_context_until(const struct tls_context *context);
+
+enum tls_verify {
+	TLS_VERIFY_NONE, /* whoever it is */
+	TLS_VERIFY_NAME, /* a trusted authority vouches for the host (RFC 9525) */
+};
+
+/* An engine; NULL: no memory.  */
+struct tls *tls_server_new(struct tls_context *context);
+/* host: the name (or address) that was asked for, sent as SNI when it is a name.  */
+struct tls *tls_client_new(struct tls_context *context, struct str host, enum tls_verify verify);
+void tls_free(struct tls *t);
+
+enum tls_state {
+	TLS_HANDSHAKE,
+	TLS_OPEN,
+	TLS_ENDED,  /* the peer has said that it sends no more; we still may */
+	TLS_FAILED, /* tls_why; an alert may be in the output */
+};
+
+/* Where it stands.  */
+enum tls_state tls_state(const struct tls *t);
+
+/* Octets from the peer; any split gives the same.  A client's engine is fed an empty str to begin.
+ * Returns  how many were taken: all, unless plaintext waits to be taken first  */
+size_t tls_feed(struct tls *t, struct str octets);
+/* Plaintext that came, borrowed until the next call; its first n octets are dealt with.  */
+struct str tls_plain(const struct tls *t);
+void tls_plain_taken(struct tls *t, size_t n);
+/* Encrypt all of it into the output.  False: the session is not open, or there is no memory.  */
+bool MUST_CHECK tls_write(struct tls *t, struct str plain);
+/* Octets to send, borrowed until the next call; the first n of them are sent.  */
+struct str tls_output(const struct tls *t);
+void tls_sent(struct tls *t, size_t n);
+/* Say that we send no more (close_notify).  */
+void tls_close(struct tls *t);
+
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384" once open, else empty; the engine's.  */
+struct str tls_text(const struct tls *t);
+/* A client's, once open: a trusted authority vouches for the host, whether that was wanted or not.  */
+bool tls_verified(const struct tls *t);
+/* After TLS_FAILED: words for people; the engine's.  */
+struct str tls_why(const struct tls *t);
+/* The name that the client asked for (SNI), or the empty str; the engine's.  */
+struct str tls_server_name(const struct tls *t);
+
+#endif
