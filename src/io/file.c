@@ -20,6 +20,7 @@ int io_file_open(struct io *io, const char *path, unsigned how, struct io_file *
 {
 	(void)io;
 	int flags = O_CLOEXEC | (how & IO_OPEN_WRITE ? O_RDWR : O_RDONLY);
+	if (how & IO_OPEN_DIRECT) flags |= O_DIRECT;
 	if (how & IO_OPEN_CREATE) flags |= O_CREAT;
 	if (how & IO_OPEN_EXCLUSIVE) flags |= O_EXCL;
 	if (how & IO_OPEN_TRUNCATE) flags |= O_TRUNC;

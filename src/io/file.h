@@ -18,6 +18,7 @@ enum io_open {
 	IO_OPEN_CREATE = 2,    /* make it (0600) when absent */
 	IO_OPEN_EXCLUSIVE = 4, /* with CREATE: -EEXIST when it exists */
 	IO_OPEN_TRUNCATE = 8,
+	IO_OPEN_DIRECT = 16,   /* past the page cache; octets, offsets and lengths aligned to 4096 */
 };
 
 /* how: IO_OPEN_*.  *ret is written on success alone.  */

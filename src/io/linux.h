@@ -13,6 +13,7 @@
 enum {
 	LINUX_EVENTS = 256,        /* taken from epoll at once */
 	LINUX_RECEIVE = 256 << 10, /* octets of the one receive buffer */
+	LINUX_MMAP_THRESHOLD = 512 << 10, /* octets; larger allocations are mapped */
 };
 
 /* What an epoll event is about: kept in the low bits of the object's address.  */

@@ -1,6 +1,7 @@
 #include "io/linux.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/eventfd.h>
@@ -29,6 +30,8 @@ static bool open_descriptors(struct io *io)
 
 struct io *io_new(void)
 {
+	/* Kept where it is, so that blocks of the index go back to the system when they are freed; glibc would raise it.  */
+	mallopt(M_MMAP_THRESHOLD, LINUX_MMAP_THRESHOLD);
 	struct io *io = calloc(1, sizeof *io);
 	if (!io) return NULL;
 	io->epoll = io->wake = io->reserve = -1;

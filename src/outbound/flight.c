@@ -253,7 +253,8 @@ bool flight_content(struct client_session *s)
 		} else if (smtp_client_output(&s->client).len == 0) {
 			break; /* the core wants none now */
 		}
-		if (!client_session_flush(s)) return true;
+		/* The next envelope leaves with the last piece: one send a message.  */
+		if (f->given < f->transaction.size && !client_session_flush(s)) return true;
 	}
 	return any;
 }

@@ -235,8 +235,8 @@ void client_session_work(struct client_session *s)
 		more = take_events(s);
 		if (s->dead || !s->client_live) break;
 		if (s->state == SESSION_WORKING) {
-			if (!s->stopping && !s->moving) more |= flight_begin(s);
 			more |= flight_content(s);
+			if (!s->stopping && !s->moving) more |= flight_begin(s);
 		}
 		if (!client_session_flush(s)) more = true;
 	}

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { READY = 2, KEPT = 4, STEP = 1 << 20 };
+enum { READY = 2, KEPT = 4, STEP = 1 << 20, ALIGNED = 4096 };
 
 struct maker {
 	struct io_work work;
@@ -20,8 +20,9 @@ struct maker {
 
 static int write_zeros(struct io *io, const struct io_file *file, uint64_t size)
 {
-	char *zeros = calloc(1, STEP);
+	char *zeros = aligned_alloc(ALIGNED, STEP);
 	if (!zeros) return -ENOMEM;
+	memset(zeros, 0, STEP);
 	int error = 0;
 	for (uint64_t at = 0; at < size && !error; at += STEP) {
 		struct iovec iov = {zeros, size - at < STEP ? (size_t)(size - at) : STEP};
@@ -31,18 +32,32 @@ static int write_zeros(struct io *io, const struct io_file *file, uint64_t size)
 	return error ? error : io_file_sync(io, file);
 }
 
+/* Past the page cache where the file system can: copying zeros into it costs a fifth of what accepting mail does.  */
+static int make_zeros(struct io *io, const char *path, uint64_t size)
+{
+	unsigned how = IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE;
+	struct io_file file;
+	int error = size % ALIGNED ? -EINVAL : io_file_open(io, path, how | IO_OPEN_DIRECT, &file);
+	if (!error) {
+		error = write_zeros(io, &file, size);
+		io_file_close(io, &file);
+	}
+	if (error != -EINVAL) return error;
+	error = io_file_open(io, path, how, &file);
+	if (error) return error;
+	error = write_zeros(io, &file, size);
+	io_file_close(io, &file);
+	return error;
+}
+
 static int make_file(struct spool *s, uint32_t number, uint64_t size, struct io_file *file)
 {
 	char path[SPOOL_PATH_MAX];
 	segment_path(s, number, path);
-	int error =
-		io_file_open(s->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, file);
-	if (error) return error;
-	error = write_zeros(s->io, file, size);
+	int error = make_zeros(s->io, path, size);
 	if (!error) error = io_dir_sync(s->io, s->path);
-	if (!error) return 0;
-	io_file_close(s->io, file);
-	(void)!io_unlink(s->io, path);
+	if (!error) error = io_file_open(s->io, path, IO_OPEN_WRITE, file);
+	if (error) (void)!io_unlink(s->io, path);
 	return error;
 }
 
