@@ -69,7 +69,7 @@ DISK = (("disk flushes", "disk_flushes", ""), ("messages a flush", "per_flush", 
 
 
 class Accept(Scenario):
-    """smtp-source until its last 250; nothing is delivered meanwhile."""
+    """smtp-source, or bench/pipeline.c, until the last 250; nothing is delivered meanwhile."""
     figures = 2
     subjects = ("rockdove", "Postfix", "smtp-sink", "discard")
     connections, octets, keep = 100, 4096, True
@@ -77,6 +77,8 @@ class Accept(Scenario):
     columns = RATE + DISK + (("memory, most", "peak_mib", " MiB"),)
 
     def server(self, subject):
+        self.pipelined = subject.endswith("pipelined")
+        subject = subject.split(",")[0]
         if subject == "rockdove":
             return Rockdove(self.bench)
         if subject == "Postfix":
@@ -84,7 +86,11 @@ class Accept(Scenario):
         return SmtpSink(self.bench) if subject == "smtp-sink" else Discard(self.bench)
 
     def drive(self, server, messages):
-        return load.smtp_source(server.port, self.connections, messages, self.octets, self.keep)
+        """Seconds it took."""
+        if not self.pipelined:
+            return load.smtp_source(server.port, self.connections, messages, self.octets, self.keep)
+        self.said = load.pipeline(self.bench, server.port, self.connections, messages, self.octets)
+        return self.said["seconds"]
 
     def measure(self, subject):
         messages = self.size(self.counts[subject])
@@ -107,6 +113,8 @@ class Accept(Scenario):
             return self.derive(found, messages)
 
     def derive(self, found, messages):
+        if self.pipelined:
+            found.update((key, self.said[key]) for key in ("p50_us", "p99_us"))
         flushes = found.get("disk_flushes")
         if flushes:
             found["per_flush"] = messages / flushes
@@ -133,6 +141,8 @@ def stats(server):
 class AcceptKept(Accept):
     name = "accept-4k-c100"
     title = "Accepting 4 KiB, 100 connections kept open (smtp-source -d)"
+    subjects = (*Accept.subjects, "rockdove, pipelined")
+    counts = {**Accept.counts, "rockdove, pipelined": 80000}
 
     def goals(self, of):
         rate, ceiling, postfix = (of(s, "per_second") for s in ("rockdove", "discard", "Postfix"))
@@ -183,21 +193,6 @@ class AcceptOne(Accept):
             found = load.raw_sync(self.bench, 0.5 if self.bench.quick else 2)
             return dict(found, messages=found["operations"])
         return super().measure(subject)
-
-    def server(self, subject):
-        self.pipelined = subject.endswith("pipelined")
-        return super().server(subject.split(",")[0])
-
-    def drive(self, server, messages):
-        if not self.pipelined:
-            return super().drive(server, messages)
-        self.said = load.pipeline(self.bench, server.port, 1, messages, self.octets)
-        return self.said["seconds"]
-
-    def derive(self, found, messages):
-        if self.pipelined:
-            found.update((key, self.said[key]) for key in ("p50_us", "p99_us"))
-        return super().derive(found, messages)
 
     def goals(self, of):
         raw = of("disk alone", "per_second")

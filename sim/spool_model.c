@@ -87,7 +87,8 @@ struct model_message *model_find(struct spool_model *m, uint64_t id)
 		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
 		if (message->id != id) continue;
 		/* Others may have had it before, of whom nothing is left; the later is the likelier.  */
-		if (!found || message->fate == MODEL_KEPT || found->fate != MODEL_KEPT) found = message;
+		if (!found || message->fate == MODEL_KEPT || found->fate != MODEL_KEPT)
+			found = message;
 	}
 	return found;
 }
@@ -208,6 +209,7 @@ static void check_found(struct spool_model *m, struct spool *s, slot at)
 		(message->fate == MODEL_LOST && !message->excused))
 		sim_violation(m->world, "message %llu was refused or given up, and came back",
 			(unsigned long long)message->number);
+	if (message->fate == MODEL_GONE && m->listless) message->excused = true;
 	if (message->fate == MODEL_GONE && !message->excused)
 		sim_violation(m->world, "message %llu had ended, on disk, and came back",
 			(unsigned long long)message->number);
@@ -290,7 +292,8 @@ void model_rotten(struct spool_model *m, struct str content, uint64_t offset)
 		if (head.type == 0 || head.type >= RECORD_TYPES || head.version != RECORD_VERSION)
 			continue;
 		if (at + sizeof head + head.length <= offset) continue;
-		world_note(m->world, "rotten-record", head.type, at);
+		if ((head.type == RECORD_SEGMENTS || head.type == RECORD_FREED) && head.id == 0)
+			m->listless = true;
 		struct model_message *message = head.id ? model_find(m, head.id) : NULL;
 		if (!message || message->excused) continue;
 		message->excused = true;

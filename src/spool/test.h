@@ -28,6 +28,7 @@ struct bench {
 	struct timer limit;
 	const bool *until;
 	unsigned recovered;
+	uint64_t spare_segments; /* 0: what can be moved is moved */
 };
 
 static inline msec bench_wall(void *context) { return io_wall(((struct bench *)context)->io); }
@@ -87,7 +88,7 @@ static inline int bench_try_open(struct bench *b)
 	const char *why;
 	int error = spool_open(b->io, &b->options, &b->spool, &b->report, &why);
 	if (error) b->spool = NULL;
-	if (!error) b->spool->spare_segments = 0; /* what can be moved is moved */
+	if (!error) b->spool->spare_segments = b->spare_segments;
 	return error;
 }
 
