@@ -245,11 +245,29 @@ static void submit(struct delivery *d)
 	io_work(d->outbound->workers, &d->work);
 }
 
+/* A report of ours to a sender who does not live here must not make a mailbox; RCPT has asked for all other mail.  */
+static bool is_unknown(struct delivery *d, struct str address)
+{
+	struct address a;
+	struct str to[1];
+	uint32_t count;
+	struct arena arena;
+	arena_init(&arena, 64 * 1024);
+	bool unknown = address_parse(address, true, true, &a) &&
+		       domain_expand(d->outbound->domains, &a, 1, &arena, to, &count) == EXPAND_UNKNOWN;
+	arena_release(&arena);
+	return unknown;
+}
+
 /* False: it has its outcome already.  */
 static bool begin_recipient(struct delivery *d)
 {
 	const struct envelope *e = &d->reader.envelope;
 	const struct recipient *r = &e->recipients[d->job->indices[d->at]];
+	if (e->flags & ENVELOPE_DSN && is_unknown(d, r->address)) {
+		settle_recipient(d, outcome_local(OUTCOME_FAILED, "5.1.1", STR("there is no such user here")));
+		return false;
+	}
 	if (!find_box(d, destination_rule(d->destination), r->address)) {
 		settle_recipient(d, outcome_local(OUTCOME_FAILED, "5.1.3", STR("this address can have no mailbox")));
 		return false;

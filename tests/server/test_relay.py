@@ -176,6 +176,18 @@ def test_no_return_for_the_null_reverse_path(make_server, hops):
     assert len(hop.commands("MAIL")) == 1
 
 
+def test_returns_follow_aliases_and_make_no_mailboxes(make_server, hops):
+    hop = hops(replies={"RCPT": "550 5.1.1 no"})
+    server = make_server('domain "example.com" { users = ["alice"], aliases { sales = "alice" } }\n' + smart(hop))
+    with server.talk() as t:
+        t.mail("x@e.test", sender="sales@example.com")
+        stranger = queued_id(t.mail("y@e.test", sender="stranger@example.com"))
+    assert b"x@e.test" in server.mailbox("alice", "example.com").wait(1)[0]
+    wait_for(lambda: server.queue() == [], 10, "queue is empty")
+    assert [p.name for p in (server.state / "mail" / "example.com").iterdir()] == ["alice"]
+    server.wait_log(stranger, "bounced")
+
+
 def test_notify_and_ret(make_server, hops):
     hop = hops(replies={"RCPT": "550 5.1.1 no"}, extensions=("PIPELINING",))
     server = make_server(LOCAL + smart(hop))
