@@ -236,7 +236,7 @@ static void on_end(struct visit *v)
 		bool mute = v->silent;
 		say(v, "250 2.0.0 taken");
 		take_message(v,
-			mute || v->silent || v->host->temper == TEMPER_RUDE ||
+			mute || v->silent || v->endless || v->host->temper == TEMPER_RUDE ||
 				v->host->temper == TEMPER_ENDLESS);
 	}
 	forget_transaction(v);

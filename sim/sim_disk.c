@@ -1,12 +1,14 @@
 #include "sim/sim_disk.h"
 
+#define WELL_CAPACITY (4ull << 30)
+
 /* ---- life ---- */
 
 void disk_init(struct disk *d, struct world *world, uint64_t seed)
 {
 	*d = (struct disk){.world = world, .next_number = 1};
 	d->traits = (struct disk_traits){
-		.applied = 1, .call_us = 20, .sync_us = 200, .capacity = 8ull << 30};
+		.applied = 1, .call_us = 20, .sync_us = 200, .capacity = WELL_CAPACITY};
 	rng_init(&d->rng, seed);
 	list_init(&d->inodes);
 	list_init(&d->names);
@@ -45,12 +47,19 @@ void disk_release(struct disk *d)
 	free(d->handles);
 }
 
+bool disk_is_well(const struct disk *d)
+{
+	const struct disk_traits *t = &d->traits;
+	bool fails = t->read_error + t->write_error + t->sync_error + t->name_error > 0;
+	return !fails && t->capacity >= WELL_CAPACITY;
+}
+
 void disk_heal(struct disk *d)
 {
 	struct disk_traits *t = &d->traits;
 	t->read_error = t->write_error = t->sync_error = t->name_error = t->slow = 0;
 	t->forgets = t->evicts = false;
-	t->capacity = 8ull << 30;
+	t->capacity = WELL_CAPACITY;
 }
 
 /* ---- names ---- */

@@ -87,6 +87,8 @@ struct disk {
 
 void disk_init(struct disk *d, struct world *world, uint64_t seed);
 void disk_release(struct disk *d);
+/* Whether no call on it can fail.  */
+bool disk_is_well(const struct disk *d);
 /* No fault and no delay any more, and room enough.  */
 void disk_heal(struct disk *d);
 

@@ -72,7 +72,10 @@ static void end_life(struct spool_run *r, enum life_end end)
 	spool_load_close_readers(r);
 	spool_load_abandon(r);
 	spool_load_ask_sync(r); /* an orderly end answers it, when it can */
+	uint64_t recorded = r->model.seq;
 	spool_close(r->spool);
+	if (end == END_ORDERLY && !r->io.dead && disk_is_well(&r->disk))
+		model_certain(&r->model, recorded);
 	r->spool = NULL;
 	io_timer_cancel(&r->io, &r->tick);
 	r->syncing = false;
