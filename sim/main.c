@@ -267,6 +267,9 @@ int main(int argc, char **argv)
 		.options = {.faults = true, .crashes = true}, .first = 1, .count = 100, .jobs = 1};
 	struct totals totals = {0};
 	read_arguments(argc, argv, &c);
+	/* No server here verifies anybody; reading the system's authorities at each start would take most of the time.  */
+	if (setenv("SSL_CERT_FILE", "/nonexistent", 1) || setenv("SSL_CERT_DIR", "/nonexistent", 1))
+		return 71;
 	if (c.single) c.count = c.kind ? 1 : ARRAY_LEN(kinds);
 	int64_t began = seconds();
 	run_all(&c, &totals);
