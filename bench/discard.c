@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 
 enum {
-	CARRY_MAX = 2048,        /* a command line that is not whole, or the last octets of a message */
+	CARRY_MAX = 2048, /* a command line that is not whole, or the last octets of a message */
 	RECEIVE_MAX = 256 << 10,
 	REPLIES_MAX = 256 << 10,
 	EVENTS_MAX = 256,
@@ -29,10 +29,10 @@ enum state { COMMAND, CONTENT, CHUNK };
 struct client {
 	int fd;
 	enum state state;
-	bool last;               /* of the chunks */
+	bool last; /* of the chunks */
 	uint64_t chunk_left;
 	uint32_t carry;
-	char *kept;              /* carry octets, when there are any */
+	char *kept; /* carry octets, when there are any */
 };
 
 struct counter {
@@ -43,7 +43,7 @@ struct server {
 	int epoll, listener;
 	bool chunking;
 	struct counter *counter;
-	char *receive;           /* CARRY_MAX of room before what recv gives */
+	char *receive; /* CARRY_MAX of room before what recv gives */
 	char *replies;
 	size_t reply_count;
 };
@@ -57,8 +57,7 @@ static _Noreturn void fail(const char *what)
 static void say(struct server *s, const char *reply)
 {
 	size_t length = strlen(reply);
-	if (s->reply_count + length > REPLIES_MAX)
-		return;
+	if (s->reply_count + length > REPLIES_MAX) return;
 	memcpy(s->replies + s->reply_count, reply, length);
 	s->reply_count += length;
 }
@@ -84,8 +83,7 @@ static bool command(struct server *s, struct client *c, const char *line, size_t
 		c->state = CHUNK;
 	} else if (is(line, length, "EHLO")) {
 		say(s, "250-discard.test\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n");
-		if (s->chunking)
-			say(s, "250-CHUNKING\r\n");
+		if (s->chunking) say(s, "250-CHUNKING\r\n");
 		say(s, "250 8BITMIME\r\n");
 	} else if (is(line, length, "HELO")) {
 		say(s, "250 discard.test\r\n");
@@ -102,7 +100,8 @@ static bool command(struct server *s, struct client *c, const char *line, size_t
 static char *content_end(char *from, char *end)
 {
 	for (char *dot = from; (dot = memchr(dot, '.', (size_t)(end - dot))) != NULL; dot++)
-		if (dot[-2] == '\r' && dot[-1] == '\n' && end - dot >= 3 && dot[1] == '\r' && dot[2] == '\n')
+		if (dot[-2] == '\r' && dot[-1] == '\n' && end - dot >= 3 && dot[1] == '\r' &&
+			dot[2] == '\n')
 			return dot + 3;
 	return NULL;
 }
@@ -154,26 +153,20 @@ static bool received(struct server *s, struct client *c, size_t length)
 {
 	char *end = s->receive + CARRY_MAX + length;
 	char *at = s->receive + CARRY_MAX - c->carry;
-	if (c->carry > 0)
-		memcpy(at, c->kept, c->carry);
-	if (c->state == CONTENT)
-		at += 2;             /* what is kept then begins with the two octets before */
+	if (c->carry > 0) memcpy(at, c->kept, c->carry);
+	if (c->state == CONTENT) at += 2; /* what is kept then begins with the two octets before */
 	char *keep = end;
 	bool open = true;
 	while (open && (at < end || (c->state == CHUNK && c->chunk_left == 0))) {
 		char *next = step(s, c, at, end, &keep, &open);
-		if (next == NULL)
-			break;
+		if (next == NULL) break;
 		at = next;
 		keep = c->state == CONTENT ? at - 2 : at;
 	}
 	size_t kept = (size_t)(end - keep);
-	if (kept > CARRY_MAX)
-		return false;
-	if (kept > 0 && c->kept == NULL && (c->kept = malloc(CARRY_MAX)) == NULL)
-		fail("malloc");
-	if (kept > 0)
-		memcpy(c->kept, keep, kept);
+	if (kept > CARRY_MAX) return false;
+	if (kept > 0 && c->kept == NULL && (c->kept = malloc(CARRY_MAX)) == NULL) fail("malloc");
+	if (kept > 0) memcpy(c->kept, keep, kept);
 	c->carry = (uint32_t)kept;
 	return open;
 }
@@ -188,44 +181,39 @@ static void leave(struct client *c)
 static void serve(struct server *s, struct client *c)
 {
 	ssize_t n = recv(c->fd, s->receive + CARRY_MAX, RECEIVE_MAX, 0);
-	if (n < 0 && errno == EAGAIN)
-		return;
+	if (n < 0 && errno == EAGAIN) return;
 	s->reply_count = 0;
 	bool open = n > 0 && received(s, c, (size_t)n);
 	/* Replies are short: a socket that does not take them has a peer that does not read.  */
 	if (s->reply_count > 0 &&
 		send(c->fd, s->replies, s->reply_count, MSG_NOSIGNAL) != (ssize_t)s->reply_count)
 		open = false;
-	if (!open)
-		leave(c);
+	if (!open) leave(c);
 }
 
 static void greet(struct server *s)
 {
 	for (;;) {
 		int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
-			return;
+		if (fd < 0) return;
 		struct client *c = calloc(1, sizeof *c);
-		if (c == NULL)
-			fail("calloc");
+		if (c == NULL) fail("calloc");
 		c->fd = fd;
 		int one = 1;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 		struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
-		if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) != 0)
-			fail("epoll_ctl");
+		if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) != 0) fail("epoll_ctl");
 		atomic_fetch_add_explicit(&s->counter->connections, 1, memory_order_relaxed);
 		static const char banner[] = "220 discard.test ESMTP\r\n";
-		if (send(fd, banner, sizeof banner - 1, MSG_NOSIGNAL) < 0)
-			leave(c);
+		if (send(fd, banner, sizeof banner - 1, MSG_NOSIGNAL) < 0) leave(c);
 	}
 }
 
 static int listen_on(const char *port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int one = 1;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
@@ -237,11 +225,9 @@ static int listen_on(const char *port)
 static struct counter *counter_in(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, sizeof(struct counter)) != 0)
-		fail(path);
+	if (fd < 0 || ftruncate(fd, sizeof(struct counter)) != 0) fail(path);
 	void *at = mmap(NULL, sizeof(struct counter), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (at == MAP_FAILED)
-		fail("mmap");
+	if (at == MAP_FAILED) fail("mmap");
 	close(fd);
 	return at;
 }
@@ -252,14 +238,15 @@ int main(int argc, char **argv)
 		fputs("usage: discard PORT COUNTER [chunking]\n", stderr);
 		return 64;
 	}
-	struct server s = {.listener = listen_on(argv[1]), .counter = counter_in(argv[2]),
-		.chunking = argc > 3, .epoll = epoll_create1(EPOLL_CLOEXEC),
-		.receive = malloc(CARRY_MAX + RECEIVE_MAX), .replies = malloc(REPLIES_MAX)};
-	if (s.epoll < 0 || s.receive == NULL || s.replies == NULL)
-		fail("start");
+	struct server s = {.listener = listen_on(argv[1]),
+		.counter = counter_in(argv[2]),
+		.chunking = argc > 3,
+		.epoll = epoll_create1(EPOLL_CLOEXEC),
+		.receive = malloc(CARRY_MAX + RECEIVE_MAX),
+		.replies = malloc(REPLIES_MAX)};
+	if (s.epoll < 0 || s.receive == NULL || s.replies == NULL) fail("start");
 	struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
-	if (epoll_ctl(s.epoll, EPOLL_CTL_ADD, s.listener, &e) != 0)
-		fail("epoll_ctl");
+	if (epoll_ctl(s.epoll, EPOLL_CTL_ADD, s.listener, &e) != 0) fail("epoll_ctl");
 	for (;;) {
 		struct epoll_event events[EVENTS_MAX];
 		int n = epoll_wait(s.epoll, events, EVENTS_MAX, -1);

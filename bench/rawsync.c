@@ -27,8 +27,7 @@ static void write_at(int fd, const char *from, size_t octets, off_t at)
 {
 	while (octets > 0) {
 		ssize_t n = pwrite(fd, from, octets, at);
-		if (n <= 0)
-			fail("pwrite");
+		if (n <= 0) fail("pwrite");
 		from += n;
 		at += n;
 		octets -= (size_t)n;
@@ -38,12 +37,10 @@ static void write_at(int fd, const char *from, size_t octets, off_t at)
 static int prepare(const char *path, const char *block, size_t octets)
 {
 	int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0)
-		fail(path);
+	if (fd < 0) fail(path);
 	for (off_t at = 0; at + (off_t)octets <= FILE_OCTETS; at += (off_t)octets)
 		write_at(fd, block, octets, at);
-	if (fsync(fd) != 0)
-		fail("fsync");
+	if (fsync(fd) != 0) fail("fsync");
 	return fd;
 }
 
@@ -61,12 +58,10 @@ int main(int argc, char **argv)
 	}
 	double seconds = strtod(argv[2], NULL);
 	size_t octets = strtoul(argv[3], NULL, 10);
-	if (seconds <= 0 || octets == 0 || octets > FILE_OCTETS)
-		return 64;
+	if (seconds <= 0 || octets == 0 || octets > FILE_OCTETS) return 64;
 	char *block = malloc(octets);
 	float *took = malloc(SAMPLES_MAX * sizeof *took);
-	if (block == NULL || took == NULL)
-		fail("malloc");
+	if (block == NULL || took == NULL) fail("malloc");
 	memset(block, 'x', octets);
 	int fd = prepare(argv[1], block, octets);
 
@@ -76,17 +71,16 @@ int main(int argc, char **argv)
 	while (end - begin < seconds && count < SAMPLES_MAX) {
 		double before = end;
 		write_at(fd, block, octets, at);
-		if (fdatasync(fd) != 0)
-			fail("fdatasync");
+		if (fdatasync(fd) != 0) fail("fdatasync");
 		at += (off_t)octets;
-		if (at + (off_t)octets > FILE_OCTETS)
-			at = 0;
+		if (at + (off_t)octets > FILE_OCTETS) at = 0;
 		end = now();
 		took[count++] = (float)((end - before) * 1e6);
 	}
 	qsort(took, count, sizeof *took, by_value);
-	printf("{\"operations\": %zu, \"per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", count,
-		(double)count / (end - begin), (double)took[count / 2], (double)took[count * 99 / 100]);
+	printf("{\"operations\": %zu, \"per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
+		count, (double)count / (end - begin), (double)took[count / 2],
+		(double)took[count * 99 / 100]);
 	close(fd);
 	unlink(argv[1]);
 	free(block);

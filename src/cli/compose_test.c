@@ -104,8 +104,7 @@ static void attachments(void **state)
 	assert_true(str_contains(text, STR("Content-Disposition: attachment;")));
 	assert_true(str_contains(
 		text, STR("filename*=UTF-8''Gr%C3%BC%C3%9Fe%20&%20%22more%22.txt\r\n")));
-	assert_true(str_contains(
-		text, STR("\r\n\r\ncGxhaW4gdGV4dAo=\r\n")));
+	assert_true(str_contains(text, STR("\r\n\r\ncGxhaW4gdGV4dAo=\r\n")));
 	assert_false(got.eight_bit);
 	/* No line end of another kind.  */
 	for (size_t i = 0; i < text.len; i++)

@@ -56,7 +56,8 @@ static void reload(struct serve *s)
 			log_end(&s->log);
 		}
 		log_begin(&s->log, LOG_ERROR, STR_NONE, "reload-failed");
-		log_str(&s->log, "why", STR("the configuration has mistakes; the one before stays in force"));
+		log_str(&s->log, "why",
+			STR("the configuration has mistakes; the one before stays in force"));
 		log_end(&s->log);
 	}
 	buf_release(&complaints);
@@ -109,7 +110,12 @@ static int run(struct serve *s, struct config *config)
 int cli_serve(const struct cli *cli, int argc, char **argv)
 {
 	static const struct cli_option table[] = {{.name = "check"}};
-	struct cli_options options = {.command = "serve", .table = table, .count = 1, .argc = argc, .at = 1, .argv = argv};
+	struct cli_options options = {.command = "serve",
+		.table = table,
+		.count = 1,
+		.argc = argc,
+		.at = 1,
+		.argv = argv};
 	struct serve s = {.cli = cli};
 	bool check = false;
 	struct str value;

@@ -86,7 +86,8 @@ static int set_password(struct user *u, struct buf *out)
 	struct sasl_keys keys = {.iterations = SASL_ITERATIONS};
 	io_random(u->world.io, keys.salt, sizeof keys.salt);
 	if (code == EXIT_DONE && (!buf_ok(&password) || !sasl_derive(buf_str(&password), &keys))) {
-		cli_say("user", "this cannot be a password; any text of 1 to %d octets without control characters can",
+		cli_say("user",
+			"this cannot be a password; any text of 1 to %d octets without control characters can",
 			PASSWORD_MAX);
 		code = EXIT_DATA;
 	}
@@ -110,7 +111,8 @@ static int list(struct user *u)
 	for (struct map_node *n = NULL; (n = map_next(&all->names, n));) {
 		struct str name = CONTAINER_OF(n, struct account, node)->name;
 		if (u->json)
-			json_array_append_new(names, json_pack("{s:s%}", "name", name.ptr, name.len));
+			json_array_append_new(
+				names, json_pack("{s:s%}", "name", name.ptr, name.len));
 		else
 			printf(STR_FMT "\n", STR_ARG(name));
 	}
@@ -132,7 +134,8 @@ static int change(struct user *u)
 	int code = EXIT_DONE;
 	if (there == adding) {
 		cli_say("user", STR_FMT " %s", STR_ARG(u->name),
-			adding ? "has an account; `rockdove user passwd` changes its password" : "has no account");
+			adding ? "has an account; `rockdove user passwd` changes its password"
+			       : "has no account");
 		code = EXIT_DATA;
 	} else if (!removing) {
 		if (text.len && text.ptr[text.len - 1] != '\n') buf_add_c(&text, '\n');
@@ -151,7 +154,12 @@ static int wrong(const char *words)
 
 static int read_arguments(struct user *u, int argc, char **argv)
 {
-	struct cli_options o = {.command = "user", .table = cli_user_options, .count = OPTIONS, .argc = argc, .at = 1, .argv = argv};
+	struct cli_options o = {.command = "user",
+		.table = cli_user_options,
+		.count = OPTIONS,
+		.argc = argc,
+		.at = 1,
+		.argv = argv};
 	struct str value;
 	for (int option; (option = cli_next(&o, &value)) != CLI_END;) {
 		if (option == CLI_BAD) return EXIT_USAGE;
@@ -165,10 +173,14 @@ static int read_arguments(struct user *u, int argc, char **argv)
 		else
 			return wrong("one NAME at a time");
 	}
-	if (str_eq(u->action, STR("list"))) return u->name.ptr ? wrong("list takes no NAME") : EXIT_DONE;
-	if (!str_eq(u->action, STR("add")) && !str_eq(u->action, STR("remove")) && !str_eq(u->action, STR("passwd")))
+	if (str_eq(u->action, STR("list")))
+		return u->name.ptr ? wrong("list takes no NAME") : EXIT_DONE;
+	if (!str_eq(u->action, STR("add")) && !str_eq(u->action, STR("remove")) &&
+		!str_eq(u->action, STR("passwd")))
 		return wrong("add, list, remove or passwd is wanted");
-	return account_name_valid(u->name) ? EXIT_DONE : wrong("NAME is a full address such as alice@example.com");
+	return account_name_valid(u->name)
+		? EXIT_DONE
+		: wrong("NAME is a full address such as alice@example.com");
 }
 
 int cli_user(const struct cli *cli, int argc, char **argv)

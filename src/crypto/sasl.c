@@ -20,7 +20,7 @@ struct sasl {
 	Gsasl_session *session;
 	sasl_lookup *lookup;
 	void *owner;
-	bool login;    /* LOGIN asks first, whatever was given */
+	bool login; /* LOGIN asks first, whatever was given */
 	bool begun;
 	bool finished; /* the last word of the server is out; the client's is to be empty */
 };
@@ -35,9 +35,10 @@ bool sasl_derive(struct str password, struct sasl_keys *keys)
 	plain[password.len] = '\0';
 	bool fine = gsasl_saslprep(plain, 0, &prepared, NULL) == GSASL_OK && *prepared;
 	char salted[SASL_KEY], client[SASL_KEY];
-	fine = fine && gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, prepared, keys->iterations,
-			       (const char *)keys->salt, SASL_SALT, salted, client, (char *)keys->server,
-			       (char *)keys->stored) == GSASL_OK;
+	fine = fine &&
+		gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, prepared, keys->iterations,
+			(const char *)keys->salt, SASL_SALT, salted, client, (char *)keys->server,
+			(char *)keys->stored) == GSASL_OK;
 	explicit_bzero(plain, sizeof plain);
 	explicit_bzero(salted, sizeof salted);
 	explicit_bzero(client, sizeof client);
@@ -100,7 +101,7 @@ static int validate(struct sasl *s)
 	tried = keys;
 	struct str password = str_from_c(gsasl_property_fast(s->session, GSASL_PASSWORD));
 	bool fits = password.len && sasl_derive(password, &tried) &&
-		    CRYPTO_memcmp(tried.stored, keys.stored, SASL_KEY) == 0;
+		CRYPTO_memcmp(tried.stored, keys.stored, SASL_KEY) == 0;
 	return known && fits ? GSASL_OK : GSASL_AUTHENTICATION_ERROR;
 }
 
@@ -138,7 +139,8 @@ void sasl_context_free(struct sasl_context *c)
 	free(c);
 }
 
-struct sasl *sasl_new(struct sasl_context *context, struct str mechanism, sasl_lookup *lookup, void *owner)
+struct sasl *sasl_new(
+	struct sasl_context *context, struct str mechanism, sasl_lookup *lookup, void *owner)
 {
 	static const char *const mechanisms[] = {"SCRAM-SHA-256", "PLAIN", "LOGIN"};
 	const char *found = NULL;
@@ -146,7 +148,8 @@ struct sasl *sasl_new(struct sasl_context *context, struct str mechanism, sasl_l
 		if (str_eq(mechanism, str_from_c(mechanisms[i]))) found = mechanisms[i];
 	struct sasl *s = found ? calloc(1, sizeof *s) : NULL;
 	if (!s) return NULL;
-	*s = (struct sasl){.context = context, .lookup = lookup, .owner = owner, .login = *found == 'L'};
+	*s = (struct sasl){
+		.context = context, .lookup = lookup, .owner = owner, .login = *found == 'L'};
 	if (gsasl_server_start(context->gsasl, found, &s->session) != GSASL_OK) {
 		free(s);
 		return NULL;
@@ -181,7 +184,8 @@ static enum sasl_result step(struct sasl *s, struct str octets, struct buf *chal
 	char *said = NULL;
 	size_t len = 0;
 	int result = gsasl_step(s->session, octets.len ? octets.ptr : "", octets.len, &said, &len);
-	if (result == GSASL_OK || result == GSASL_NEEDS_MORE) base64_add(challenge, str_of(said, len));
+	if (result == GSASL_OK || result == GSASL_NEEDS_MORE)
+		base64_add(challenge, str_of(said, len));
 	gsasl_free(said);
 	if (result == GSASL_NEEDS_MORE) return SASL_MORE;
 	if (result != GSASL_OK || !acts_for_itself(s)) return SASL_FAILED;

@@ -30,7 +30,8 @@ void sasl_context_free(struct sasl_context *context);
 /* Find the keys of an account, which it copies.  Called from sasl_step.  */
 typedef bool sasl_lookup(void *owner, struct str name, struct sasl_keys *ret_keys);
 /* One login; NULL: no memory, or the mechanism is none of ours.  */
-struct sasl *sasl_new(struct sasl_context *context, struct str mechanism, sasl_lookup *lookup, void *owner);
+struct sasl *sasl_new(
+	struct sasl_context *context, struct str mechanism, sasl_lookup *lookup, void *owner);
 void sasl_free(struct sasl *s);
 
 enum sasl_result {

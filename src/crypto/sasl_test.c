@@ -62,7 +62,8 @@ static void test_keys(void **state)
 	assert_true(sasl_derive(STR("pencil"), &keys));
 	hex_add(&signature, str_of(keys.stored, SASL_KEY));
 	/* By Python's hashlib: sha256(hmac(pbkdf2(...), "Client Key")).  */
-	assert_str(buf_str(&signature), "586e5df283e6dceb5c3e791d8b8528ec191e664045ce971792e2e6b5bb13e2a6");
+	assert_str(buf_str(&signature),
+		"586e5df283e6dceb5c3e791d8b8528ec191e664045ce971792e2e6b5bb13e2a6");
 	assert_false(sasl_derive(STR(""), &keys));
 	assert_false(sasl_derive(STR("a\0b"), &keys));
 	assert_false(sasl_derive(STR("a\x07"), &keys)); /* a control character (RFC 4013 2.3) */

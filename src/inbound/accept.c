@@ -3,14 +3,15 @@
 #include "mail/trace.h"
 
 enum {
-	RECEIVED_MAX = 100,          /* RFC 5321 6.3: more is a loop */
-	ARENA_BASE = 256 * 1024,     /* an envelope's memory, and */
-	ARENA_RECIPIENT = 2048,      /* for each recipient that may be named */
+	RECEIVED_MAX = 100,                   /* RFC 5321 6.3: more is a loop */
+	ARENA_BASE = 256 * 1024,              /* an envelope's memory, and */
+	ARENA_RECIPIENT = 2048,               /* for each recipient that may be named */
 	ENVELOPE_RECIPIENTS_MAX = UINT16_MAX, /* what the spool can count */
 };
 
-static const struct smtp_reply no_room = {
-	.code = 452, .enhanced = {4, 3, 1}, .text = STR("Insufficient system resources, try again later")};
+static const struct smtp_reply no_room = {.code = 452,
+	.enhanced = {4, 3, 1},
+	.text = STR("Insufficient system resources, try again later")};
 static const struct smtp_reply standard = {.code = 250};
 
 static struct log *session_log(const struct session *s) { return s->inbound->parts.log; }
@@ -29,14 +30,17 @@ static void log_refusal(struct session *s, struct str address, struct smtp_reply
 	struct log *log = session_log(s);
 	const struct transaction *t = s->transaction;
 	char id[SPOOL_ID_LEN + 1];
-	log_begin(log, LOG_INFO, t && t->has_id ? spool_id_text(spool_writer_id(&t->writer), id) : STR_NONE, "refused");
+	log_begin(log, LOG_INFO,
+		t && t->has_id ? spool_id_text(spool_writer_id(&t->writer), id) : STR_NONE,
+		"refused");
 	log_client(log, s);
 	log_str(log, "helo", smtp_server_helo(&s->smtp));
 	if (t) log_str(log, "from", t->envelope.reverse_path);
 	log_str(log, "address", address);
 	log_i64(log, "code", reply.code);
 	if (reply.enhanced.class)
-		log_printf(log, "status", "%u.%u.%u", reply.enhanced.class, reply.enhanced.subject, reply.enhanced.detail);
+		log_printf(log, "status", "%u.%u.%u", reply.enhanced.class, reply.enhanced.subject,
+			reply.enhanced.detail);
 	log_str(log, "text", reply.text);
 	log_end(log);
 }
@@ -56,7 +60,8 @@ static struct transaction *transaction_new(struct session *s)
 	if (!t) return NULL;
 	*t = (struct transaction){.inbound = in, .session = s};
 	list_init(&t->link);
-	arena_init(&t->arena, ARENA_BASE + (size_t)s->office->rules.recipients_max * ARENA_RECIPIENT);
+	arena_init(
+		&t->arena, ARENA_BASE + (size_t)s->office->rules.recipients_max * ARENA_RECIPIENT);
 	header_watch_init(&t->header);
 	return t;
 }
@@ -94,7 +99,8 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 	transaction_end(s);
 	if (!may_send_as(s, event->path.text)) {
 		refuse(s, event->path.text,
-			SMTP_REPLY(553, 5, 7, 1, "Sender address rejected: it is not that of your account"));
+			SMTP_REPLY(553, 5, 7, 1,
+				"Sender address rejected: it is not that of your account"));
 		return;
 	}
 	struct inbound *in = s->inbound;
@@ -108,13 +114,16 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 	struct envelope *e = &t->envelope;
 	e->client = s->peer;
 	e->flags = event->flags | (s->secure ? ENVELOPE_TLS : 0) |
-		   (s->account.len ? ENVELOPE_AUTHENTICATED : 0) | (smtp_server_esmtp(&s->smtp) ? ENVELOPE_ESMTP : 0);
-	e->hold_until = event->hold_until ? event->hold_until : event->hold_for ? wall + event->hold_for : 0;
+		(s->account.len ? ENVELOPE_AUTHENTICATED : 0) |
+		(smtp_server_esmtp(&s->smtp) ? ENVELOPE_ESMTP : 0);
+	e->hold_until = event->hold_until ? event->hold_until
+		: event->hold_for         ? wall + event->hold_for
+					  : 0;
 	if (!arena_copy(&t->arena, event->path.text, &e->reverse_path) ||
-	    !arena_copy(&t->arena, event->envid, &e->envid) ||
-	    !arena_copy(&t->arena, s->account, &e->account) ||
-	    !arena_copy(&t->arena, s->secure ? tls_text(s->secure->tls) : STR_NONE, &e->tls) ||
-	    !arena_copy(&t->arena, smtp_server_helo(&s->smtp), &e->helo)) {
+		!arena_copy(&t->arena, event->envid, &e->envid) ||
+		!arena_copy(&t->arena, s->account, &e->account) ||
+		!arena_copy(&t->arena, s->secure ? tls_text(s->secure->tls) : STR_NONE, &e->tls) ||
+		!arena_copy(&t->arena, smtp_server_helo(&s->smtp), &e->helo)) {
 		transaction_end(s);
 		smtp_server_answer(&s->smtp, no_room);
 		return;
@@ -124,8 +133,8 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 
 /* ---- RCPT ---- */
 
-static struct smtp_reply reply_about(struct session *s, uint16_t code, struct enhanced status, struct str address,
-	const char *words)
+static struct smtp_reply reply_about(struct session *s, uint16_t code, struct enhanced status,
+	struct str address, const char *words)
 {
 	struct buf text;
 	buf_init(&text, 1024);
@@ -136,8 +145,8 @@ static struct smtp_reply reply_about(struct session *s, uint16_t code, struct en
 	return ok ? (struct smtp_reply){.code = code, .enhanced = status, .text = copy} : no_room;
 }
 
-static bool add_recipient(struct transaction *t, struct str address, struct str original, struct str orcpt,
-	uint8_t notify)
+static bool add_recipient(struct transaction *t, struct str address, struct str original,
+	struct str orcpt, uint8_t notify)
 {
 	struct envelope *e = &t->envelope;
 	for (uint32_t i = 0; i < e->recipient_count && e->recipient_count <= 64; i++)
@@ -146,7 +155,8 @@ static bool add_recipient(struct transaction *t, struct str address, struct str 
 		uint32_t room = t->recipient_room ? t->recipient_room * 2 : 4;
 		struct recipient *more = arena_alloc(&t->arena, room * sizeof *more);
 		if (!more) return false;
-		if (e->recipient_count) memcpy(more, e->recipients, e->recipient_count * sizeof *more);
+		if (e->recipient_count)
+			memcpy(more, e->recipients, e->recipient_count * sizeof *more);
 		e->recipients = more;
 		t->recipient_room = room;
 	}
@@ -186,8 +196,8 @@ static bool may_relay(const struct session *s)
 }
 
 /* Take what the address stands for; foreign addresses stand for themselves.  Returns the reply.  */
-static struct smtp_reply take_recipient(struct session *s, const struct smtp_event *event, const struct address *a,
-	struct str *to, uint32_t room)
+static struct smtp_reply take_recipient(struct session *s, const struct smtp_event *event,
+	const struct address *a, struct str *to, uint32_t room)
 {
 	struct transaction *t = s->transaction;
 	uint32_t count = 0;
@@ -197,21 +207,21 @@ static struct smtp_reply take_recipient(struct session *s, const struct smtp_eve
 			"Recipient address rejected: User unknown in local recipient table");
 	case EXPAND_FOREIGN:
 		if (!may_relay(s))
-			return reply_about(s, 550, (struct enhanced){5, 7, 1}, a->text, "Relay access denied");
+			return reply_about(
+				s, 550, (struct enhanced){5, 7, 1}, a->text, "Relay access denied");
 		to[0] = a->text;
 		count = 1;
 		break;
 	case EXPAND_TOO_MANY:
 		return reply_about(s, 452, (struct enhanced){4, 5, 3}, a->text,
 			"Error: alias leads to too many recipients");
-	case EXPAND_NO_MEMORY:
-		return no_room;
-	case EXPAND_DONE:
-		break;
+	case EXPAND_NO_MEMORY: return no_room;
+	case EXPAND_DONE: break;
 	}
 	uint32_t before = t->envelope.recipient_count;
 	if (count > ENVELOPE_RECIPIENTS_MAX - before)
-		return reply_about(s, 452, (struct enhanced){4, 5, 3}, a->text, "Error: too many recipients");
+		return reply_about(
+			s, 452, (struct enhanced){4, 5, 3}, a->text, "Error: too many recipients");
 	for (uint32_t i = 0; i < count; i++) {
 		struct str original = count == 1 && str_eq(to[i], a->text) ? STR_NONE : a->text;
 		if (add_recipient(t, to[i], original, event->orcpt, event->notify)) continue;
@@ -251,7 +261,7 @@ static bool write_received(struct session *s, struct transaction *t)
 	buf_init(&field, 4096);
 	bool ok = trace_add_received(&field, &t->envelope, s->office->rules.hostname,
 			  spool_id_text(spool_writer_id(&t->writer), id)) &&
-		  spool_write(&t->writer, buf_str(&field)) != SPOOL_REFUSED;
+		spool_write(&t->writer, buf_str(&field)) != SPOOL_REFUSED;
 	buf_release(&field);
 	return ok;
 }
@@ -277,14 +287,9 @@ static void on_chunk(struct session *s, struct str chunk)
 	header_watch_feed(&t->header, chunk);
 	if (t->refused) return;
 	switch (spool_write(&t->writer, chunk)) {
-	case SPOOL_TAKEN:
-		break;
-	case SPOOL_WAIT:
-		s->paused = true;
-		break;
-	case SPOOL_REFUSED:
-		t->refused = true;
-		break;
+	case SPOOL_TAKEN: break;
+	case SPOOL_WAIT: s->paused = true; break;
+	case SPOOL_REFUSED: t->refused = true; break;
 	}
 }
 
@@ -319,11 +324,19 @@ static void note_history(const struct transaction *t, uint64_t id)
 	char client[80];
 	struct buf b = {.ptr = client, .cap = sizeof client, .max = sizeof client};
 	net_add(&b, &e->client);
-	history_add(history, &(struct history_record){
-		.event = HISTORY_ACCEPTED, .id = id, .wall = e->created, .sender = e->reverse_path,
-		.client = buf_str(&b), .helo = e->helo, .account = e->account, .tls = e->tls,
-		.message_id = header_message_id(&t->header), .size = e->size,
-		.recipients = to, .recipient_count = e->recipient_count});
+	history_add(history,
+		&(struct history_record){.event = HISTORY_ACCEPTED,
+			.id = id,
+			.wall = e->created,
+			.sender = e->reverse_path,
+			.client = buf_str(&b),
+			.helo = e->helo,
+			.account = e->account,
+			.tls = e->tls,
+			.message_id = header_message_id(&t->header),
+			.size = e->size,
+			.recipients = to,
+			.recipient_count = e->recipient_count});
 	if (to != few) free(to);
 }
 
@@ -352,7 +365,8 @@ static void committed(struct spool_op *op, int error)
 	}
 	if (error == 0) {
 		s->messages++;
-		smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 250, .enhanced = {2, 0, 0}, .text = id});
+		smtp_server_answer(&s->smtp,
+			(struct smtp_reply){.code = 250, .enhanced = {2, 0, 0}, .text = id});
 	} else {
 		refuse(s, STR_NONE, no_room);
 	}
@@ -364,7 +378,8 @@ static void on_end(struct session *s)
 	struct transaction *t = s->transaction;
 	if (t->header.received > RECEIVED_MAX - 1) {
 		refuse(s, STR_NONE,
-			SMTP_REPLY(554, 5, 4, 6, "Error: too many hops: this mail goes round in a loop"));
+			SMTP_REPLY(554, 5, 4, 6,
+				"Error: too many hops: this mail goes round in a loop"));
 		return;
 	}
 	if (t->refused) {
@@ -395,8 +410,8 @@ static void on_abandon(struct session *s)
 
 static void on_close(struct session *s, enum smtp_closing why)
 {
-	static const char *const words[] = {
-		[SMTP_CLOSE_ERRORS] = "too many errors", [SMTP_CLOSE_TIMEOUT] = "timeout",
+	static const char *const words[] = {[SMTP_CLOSE_ERRORS] = "too many errors",
+		[SMTP_CLOSE_TIMEOUT] = "timeout",
 		[SMTP_CLOSE_PROTOCOL] = "protocol violation"};
 	if (why >= ARRAY_LEN(words) || !words[why]) return;
 	struct log *log = session_log(s);
@@ -409,38 +424,19 @@ static void on_close(struct session *s, enum smtp_closing why)
 void session_event(struct session *s, const struct smtp_event *event)
 {
 	switch (event->type) {
-	case SMTP_EVENT_HELO:
-		break;
-	case SMTP_EVENT_MAIL:
-		on_mail(s, event);
-		break;
-	case SMTP_EVENT_RCPT:
-		on_rcpt(s, event);
-		break;
-	case SMTP_EVENT_DATA:
-		on_data(s);
-		break;
-	case SMTP_EVENT_CHUNK:
-		on_chunk(s, event->chunk);
-		break;
-	case SMTP_EVENT_END:
-		on_end(s);
-		break;
-	case SMTP_EVENT_ABANDON:
-		on_abandon(s);
-		break;
-	case SMTP_EVENT_RESET:
-		transaction_end(s);
-		break;
+	case SMTP_EVENT_HELO: break;
+	case SMTP_EVENT_MAIL: on_mail(s, event); break;
+	case SMTP_EVENT_RCPT: on_rcpt(s, event); break;
+	case SMTP_EVENT_DATA: on_data(s); break;
+	case SMTP_EVENT_CHUNK: on_chunk(s, event->chunk); break;
+	case SMTP_EVENT_END: on_end(s); break;
+	case SMTP_EVENT_ABANDON: on_abandon(s); break;
+	case SMTP_EVENT_RESET: transaction_end(s); break;
 	case SMTP_EVENT_STARTTLS:
 		smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 220});
 		s->starting = true;
 		break;
-	case SMTP_EVENT_AUTH:
-		login_event(s, event);
-		break;
-	case SMTP_EVENT_CLOSE:
-		on_close(s, event->closing);
-		break;
+	case SMTP_EVENT_AUTH: login_event(s, event); break;
+	case SMTP_EVENT_CLOSE: on_close(s, event->closing); break;
 	}
 }

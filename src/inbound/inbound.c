@@ -33,7 +33,8 @@ void office_leave(struct office *office)
 static struct office *office_new(const struct inbound_rules *rules)
 {
 	struct office *office = calloc(1, sizeof *office);
-	struct smtp_server_config *smtp = calloc(rules->listener_count ? rules->listener_count : 1, sizeof *smtp);
+	struct smtp_server_config *smtp =
+		calloc(rules->listener_count ? rules->listener_count : 1, sizeof *smtp);
 	if (!office || !smtp) {
 		free(office);
 		free(smtp);
@@ -48,8 +49,10 @@ static struct office *office_new(const struct inbound_rules *rules)
 			.data_end = l->data_end,
 			.normalize = l->normalize,
 			.submission = l->submission,
-			.auth_tls = l->submission && rules->accounts ? STR(SASL_MECHANISMS) : STR_NONE,
-			.offer_starttls = l->tls == LISTENER_TLS_STARTTLS || l->tls == LISTENER_TLS_REQUIRED,
+			.auth_tls =
+				l->submission && rules->accounts ? STR(SASL_MECHANISMS) : STR_NONE,
+			.offer_starttls =
+				l->tls == LISTENER_TLS_STARTTLS || l->tls == LISTENER_TLS_REQUIRED,
 			.tls_required = l->tls == LISTENER_TLS_REQUIRED,
 			.message_max = rules->message_max,
 			.recipients_max = rules->recipients_max,
@@ -68,14 +71,13 @@ static void accepted(struct io_listener *listener, const struct io_accepted *acc
 	struct inbound *in = socket->inbound;
 	in->stats.connections++;
 	switch (connections_enter(&in->counts, &accepted->peer)) {
-	case CONNECTION_WELCOME:
-		session_begin(in, socket, accepted);
-		return;
+	case CONNECTION_WELCOME: session_begin(in, socket, accepted); return;
 	case CONNECTION_TOO_MANY:
 		io_refuse(in->parts.io, accepted, STR("421 4.3.2 Error: too many connections\r\n"));
 		break;
 	case CONNECTION_TOO_MANY_OF_CLIENT:
-		io_refuse(in->parts.io, accepted, STR("421 4.7.0 Error: too many connections from your address\r\n"));
+		io_refuse(in->parts.io, accepted,
+			STR("421 4.7.0 Error: too many connections from your address\r\n"));
 		break;
 	}
 	if (in->stats.refused_connections++ % 1000) return; /* a flood must not fill the log too */
@@ -114,7 +116,8 @@ static void close_all(struct list *sockets)
 	while (!list_empty(sockets)) socket_close(CONTAINER_OF(sockets->next, struct socket, link));
 }
 
-static struct socket *socket_open(struct inbound *in, const struct net_address *address, int *ret_error)
+static struct socket *socket_open(
+	struct inbound *in, const struct net_address *address, int *ret_error)
 {
 	struct socket *socket = calloc(1, sizeof *socket);
 	*ret_error = -ENOMEM;
@@ -132,22 +135,25 @@ static struct socket *socket_open(struct inbound *in, const struct net_address *
 
 static struct socket *socket_find(const struct list *sockets, const struct net_address *address)
 {
-	LIST_EACH(sockets, node) {
+	LIST_EACH (sockets, node) {
 		struct socket *socket = CONTAINER_OF(node, struct socket, link);
-		if (socket->address.port == address->port && socket->address.family == address->family &&
-		    net_same_host(&socket->address, address))
+		if (socket->address.port == address->port &&
+			socket->address.family == address->family &&
+			net_same_host(&socket->address, address))
 			return socket;
 	}
 	return NULL;
 }
 
-static void explain_bind(struct buf *why, const struct listener_options *l, const struct net_address *address, int error)
+static void explain_bind(struct buf *why, const struct listener_options *l,
+	const struct net_address *address, int error)
 {
 	buf_printf(why, "listen " STR_FMT ": cannot listen on ", STR_ARG(l->name));
 	net_add_port(why, address);
 	buf_printf(why, ": %s", strerror(-error));
 	if (error == -EADDRINUSE)
-		buf_add(why, STR(": another program has this port; stop it, or listen on another one"));
+		buf_add(why,
+			STR(": another program has this port; stop it, or listen on another one"));
 	if (error == -EACCES)
 		buf_add(why, STR(": ports under 1024 need root, or CAP_NET_BIND_SERVICE"));
 }
@@ -168,7 +174,8 @@ static void keep_open(struct inbound *in, const struct inbound_rules *rules, str
 {
 	for (uint32_t i = 0; i < rules->listener_count; i++)
 		for (uint32_t j = 0; j < rules->listeners[i].bind_count; j++) {
-			struct socket *socket = socket_find(&in->sockets, &rules->listeners[i].binds[j]);
+			struct socket *socket =
+				socket_find(&in->sockets, &rules->listeners[i].binds[j]);
 			if (socket) move(socket, kept);
 		}
 }
@@ -177,9 +184,11 @@ static void keep_open(struct inbound *in, const struct inbound_rules *rules, str
 static bool make_way(struct inbound *in, const struct net_address *address, struct list *shut)
 {
 	bool any = false;
-	LIST_EACH_SAFE(&in->sockets, node) {
+	LIST_EACH_SAFE (&in->sockets, node) {
 		struct socket *socket = CONTAINER_OF(node, struct socket, link);
-		if (socket->address.family != address->family || socket->address.port != address->port) continue;
+		if (socket->address.family != address->family ||
+			socket->address.port != address->port)
+			continue;
 		io_listener_close(&socket->listener);
 		move(socket, shut);
 		any = true;
@@ -187,7 +196,8 @@ static bool make_way(struct inbound *in, const struct net_address *address, stru
 	return any;
 }
 
-static struct socket *open_one(struct inbound *in, const struct net_address *address, struct list *shut, int *ret_error)
+static struct socket *open_one(
+	struct inbound *in, const struct net_address *address, struct list *shut, int *ret_error)
 {
 	struct socket *socket = socket_open(in, address, ret_error);
 	if (socket || *ret_error != -EADDRINUSE || !make_way(in, address, shut)) return socket;
@@ -195,8 +205,8 @@ static struct socket *open_one(struct inbound *in, const struct net_address *add
 }
 
 /* Open what is not open yet, into `fresh`; in->sockets are those that are to go.  */
-static bool open_fresh(struct inbound *in, const struct inbound_rules *rules, const struct list *kept, struct list *fresh,
-	struct list *shut, struct buf *why)
+static bool open_fresh(struct inbound *in, const struct inbound_rules *rules,
+	const struct list *kept, struct list *fresh, struct list *shut, struct buf *why)
 {
 	for (uint32_t i = 0; i < rules->listener_count; i++) {
 		const struct listener_options *l = &rules->listeners[i];
@@ -220,7 +230,8 @@ static void open_again(struct inbound *in, struct list *shut)
 	for (struct list *node; (node = list_pop(shut));) {
 		struct socket *socket = CONTAINER_OF(node, struct socket, link);
 		list_push_back(&in->sockets, node);
-		int error = io_listen(in->parts.io, &socket->listener, &socket->address, &socket->bound);
+		int error = io_listen(
+			in->parts.io, &socket->listener, &socket->address, &socket->bound);
 		if (!error) continue;
 		struct log *log = in->parts.log;
 		log_begin(log, LOG_ERROR, STR_NONE, "listener-lost");
@@ -235,7 +246,8 @@ static void number_sockets(struct inbound *in, const struct inbound_rules *rules
 {
 	for (uint32_t i = 0; i < rules->listener_count; i++)
 		for (uint32_t j = 0; j < rules->listeners[i].bind_count; j++) {
-			struct socket *socket = socket_find(&in->sockets, &rules->listeners[i].binds[j]);
+			struct socket *socket =
+				socket_find(&in->sockets, &rules->listeners[i].binds[j]);
 			if (socket) socket->listener_index = i;
 		}
 }
@@ -277,7 +289,7 @@ bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, st
 uint32_t inbound_listening(const struct inbound *in, struct net_address *ret, uint32_t max)
 {
 	uint32_t count = 0;
-	LIST_EACH(&in->sockets, node) {
+	LIST_EACH (&in->sockets, node) {
 		if (count == max) break;
 		ret[count++] = CONTAINER_OF(node, struct socket, link)->bound;
 	}
@@ -288,7 +300,9 @@ uint32_t inbound_listening(const struct inbound *in, struct net_address *ret, ui
 
 void inbound_check_stopped(struct inbound *in)
 {
-	if (!in->stopping || !in->stopped || !list_empty(&in->orphans) || !list_empty(&in->sessions)) return;
+	if (!in->stopping || !in->stopped || !list_empty(&in->orphans) ||
+		!list_empty(&in->sessions))
+		return;
 	void (*stopped)(void *) = in->stopped;
 	in->stopped = NULL;
 	stopped(in->context);
@@ -300,7 +314,7 @@ void inbound_stop(struct inbound *in, void (*stopped)(void *context), void *cont
 	in->stopped = stopped;
 	in->context = context;
 	close_all(&in->sockets);
-	LIST_EACH_SAFE(&in->sessions, node) session_shut(CONTAINER_OF(node, struct session, link));
+	LIST_EACH_SAFE (&in->sessions, node) session_shut(CONTAINER_OF(node, struct session, link));
 	inbound_check_stopped(in);
 }
 
@@ -308,7 +322,8 @@ void inbound_drop(struct inbound *in)
 {
 	in->stopped = NULL;
 	close_all(&in->sockets);
-	while (!list_empty(&in->sessions)) session_end(CONTAINER_OF(in->sessions.next, struct session, link));
+	while (!list_empty(&in->sessions))
+		session_end(CONTAINER_OF(in->sessions.next, struct session, link));
 }
 
 void inbound_free(struct inbound *in)
@@ -318,7 +333,8 @@ void inbound_free(struct inbound *in)
 	sasl_context_free(in->sasl);
 	ASSERT(list_empty(&in->sessions));
 	/* Left only by a disk that refuses to the end: nobody was told that they are safe.  */
-	while (!list_empty(&in->orphans)) transaction_free(CONTAINER_OF(in->orphans.next, struct transaction, link));
+	while (!list_empty(&in->orphans))
+		transaction_free(CONTAINER_OF(in->orphans.next, struct transaction, link));
 	if (in->office) office_leave(in->office);
 	connections_release(&in->counts);
 	pool_release(&in->session_pool);

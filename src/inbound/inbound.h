@@ -44,7 +44,8 @@ struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed);
 /* Follow these rules from now on: open listeners that are new, close those that are gone, leave the others and every
  * session alone.  False: a listener could not be bound (*ret_why, logged too); then the rules before stay, and
  * `release` of the new ones is not called.  */
-bool MUST_CHECK inbound_configure(struct inbound *in, const struct inbound_rules *rules, struct buf *ret_why);
+bool MUST_CHECK inbound_configure(
+	struct inbound *in, const struct inbound_rules *rules, struct buf *ret_why);
 /* Addresses listened on now; at most max.  */
 uint32_t inbound_listening(const struct inbound *in, struct net_address *ret, uint32_t max);
 

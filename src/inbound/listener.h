@@ -6,10 +6,15 @@
 #include "policy/access.h"
 #include "smtp/server.h"
 
-enum listener_tls { LISTENER_TLS_OFF, LISTENER_TLS_STARTTLS, LISTENER_TLS_REQUIRED, LISTENER_TLS_IMPLICIT };
+enum listener_tls {
+	LISTENER_TLS_OFF,
+	LISTENER_TLS_STARTTLS,
+	LISTENER_TLS_REQUIRED,
+	LISTENER_TLS_IMPLICIT
+};
 
 struct listener_options {
-	struct str name;                    /* "mx" */
+	struct str name; /* "mx" */
 	const struct net_address *binds;
 	uint32_t bind_count;
 	bool submission;

@@ -103,9 +103,7 @@ static void step_done(struct io_work *work)
 	case SASL_MORE:
 		answer(s, (struct smtp_reply){.code = 334, .text = buf_str(&l->challenge)});
 		break;
-	case SASL_DONE:
-		welcome(s, l);
-		break;
+	case SASL_DONE: welcome(s, l); break;
 	case SASL_FAILED:
 		log_login(s, l, "login-failed");
 		l->delay.fire = refuse;
@@ -160,7 +158,8 @@ void login_event(struct session *s, const struct smtp_event *event)
 	struct login *l = s->login;
 	if (!l || (buf_clear(&l->response), !buf_add(&l->response, event->response))) {
 		login_end(s);
-		smtp_server_answer(&s->smtp, SMTP_REPLY(454, 4, 7, 0, "Temporary authentication failure"));
+		smtp_server_answer(
+			&s->smtp, SMTP_REPLY(454, 4, 7, 0, "Temporary authentication failure"));
 		return;
 	}
 	l->given = event->mechanism.len == 0 || event->has_initial;

@@ -16,17 +16,18 @@ struct office {
 struct inbound {
 	struct inbound_parts parts;
 	struct office *office;
-	struct list sockets;   /* struct socket */
+	struct list sockets; /* struct socket */
 	struct list sessions;
 	struct connection_counts counts;
 	struct pool session_pool;
 	struct pool transaction_pool;
-	struct io_workers *handshakes; /* NULL until a configuration has TLS; logins run there too, and */
+	struct io_workers
+		*handshakes; /* NULL until a configuration has TLS; logins run there too, and */
 	struct sasl_context *sasl;
 	struct inbound_stats stats;
-	msec starved_told;           /* when it was logged that no descriptor or memory is left */
-	uint32_t peak;               /* of sessions, since memory was last given back */
-	struct list orphans;         /* struct transaction: committing, and its session has gone */
+	msec starved_told;   /* when it was logged that no descriptor or memory is left */
+	uint32_t peak;       /* of sessions, since memory was last given back */
+	struct list orphans; /* struct transaction: committing, and its session has gone */
 	bool stopping;
 	void (*stopped)(void *context);
 	void *context;
@@ -45,19 +46,19 @@ struct socket {
 /* A message that is coming in.  It outlives its session when that ends during the commit.  */
 struct transaction {
 	struct inbound *inbound;
-	struct session *session;     /* NULL: gone during the commit */
+	struct session *session; /* NULL: gone during the commit */
 	struct arena arena;
 	struct envelope envelope;
 	uint32_t recipient_room;
-	uint32_t named;              /* RCPT commands accepted: aliases not counted */
+	uint32_t named; /* RCPT commands accepted: aliases not counted */
 	struct spool_writer writer;
 	struct spool_op committed;
 	struct header_watch header;
-	bool begun;                  /* the writer is open */
-	bool has_id;                 /* it was opened: the message has its queue id */
-	bool committing;             /* arena and writer are the spool's until `committed` */
-	bool refused;                /* the spool took no more */
-	struct list link;            /* in inbound->orphans, or in none */
+	bool begun;       /* the writer is open */
+	bool has_id;      /* it was opened: the message has its queue id */
+	bool committing;  /* arena and writer are the spool's until `committed` */
+	bool refused;     /* the spool took no more */
+	struct list link; /* in inbound->orphans, or in none */
 };
 
 /* TLS of a session.  It outlives its session when that ends while the engine is on the thread.  */
@@ -82,17 +83,17 @@ struct session {
 	struct login *login;             /* NULL but during AUTH */
 	struct str account;              /* who has logged in; the session's */
 	struct net_address peer;
-	struct buf input;                /* came while an event waited */
-	struct timer timer;              /* fires at the core's deadline or before: then it looks again */
+	struct buf input;   /* came while an event waited */
+	struct timer timer; /* fires at the core's deadline or before: then it looks again */
 	struct list link;
 	msec began;
 	uint32_t messages;
 	uint8_t logins_failed;
-	bool paused;                     /* the spool asked to wait */
-	bool fin;                        /* the peer has sent all it has */
-	bool closing;                    /* the last reply is out; waiting for the peer to go */
-	bool busy;                       /* inside session_work */
-	bool starting;                   /* 220 is said to STARTTLS */
+	bool paused;   /* the spool asked to wait */
+	bool fin;      /* the peer has sent all it has */
+	bool closing;  /* the last reply is out; waiting for the peer to go */
+	bool busy;     /* inside session_work */
+	bool starting; /* 220 is said to STARTTLS */
 };
 
 void office_leave(struct office *office);

@@ -2,9 +2,9 @@
 #include "inbound/parts.h"
 
 enum {
-	UNSENT_MAX = 128 * 1024,    /* past it nothing more is read until the peer reads */
-	LINGER_MS = 3000,           /* how long a closed session waits for the peer's FIN */
-	TRIM_PEAK = 1000,           /* after a peak of more sessions their memory goes back to the system */
+	UNSENT_MAX = 128 * 1024, /* past it nothing more is read until the peer reads */
+	LINGER_MS = 3000,        /* how long a closed session waits for the peer's FIN */
+	TRIM_PEAK = 1000, /* after a peak of more sessions their memory goes back to the system */
 };
 
 /* ---- out ---- */
@@ -79,7 +79,7 @@ static void adjust_reading(struct session *s)
 {
 	if (s->secure && s->secure->shaking) return; /* the handshake does it */
 	if (smtp_server_waits(&s->smtp) || s->paused || has_input(s) ||
-	    io_unsent(&s->stream) > UNSENT_MAX)
+		io_unsent(&s->stream) > UNSENT_MAX)
 		io_read_off(&s->stream);
 	else
 		io_read_on(&s->stream);
@@ -251,7 +251,8 @@ void session_shut(struct session *s)
 		session_end(s);
 		return;
 	}
-	smtp_server_shut(&s->smtp, SMTP_REPLY(421, 4, 3, 2, "Service shutting down, try again later"));
+	smtp_server_shut(
+		&s->smtp, SMTP_REPLY(421, 4, 3, 2, "Service shutting down, try again later"));
 	if (!smtp_server_waits(&s->smtp)) session_work(s);
 }
 

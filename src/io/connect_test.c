@@ -53,8 +53,8 @@ static void a_connect_that_cannot_begin_leaves_nothing(void **state)
 	struct net_address gone = {.family = NET_UNIX, .path = "/nonexistent/socket"};
 	assert_true(io_connect(loop.io, &client.s, &test_events, &nowhere, NULL) < 0);
 	assert_false(io_is_open(&client.s));
-	assert_int_equal(io_connect(loop.io, &client.s, &test_events, &bound, &foreign),
-		-EADDRNOTAVAIL);
+	assert_int_equal(
+		io_connect(loop.io, &client.s, &test_events, &bound, &foreign), -EADDRNOTAVAIL);
 	assert_false(io_is_open(&client.s));
 	assert_int_equal(io_connect(loop.io, &client.s, &test_events, &gone, NULL), -ENOENT);
 	assert_false(io_is_open(&client.s));

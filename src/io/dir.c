@@ -109,21 +109,24 @@ int io_path_stat(struct io *io, const char *path, msec *ret_mtime, uint64_t *ret
 static enum io_fs file_system_kind(uint32_t magic)
 {
 	switch (magic) {
-	case TMPFS_MAGIC: case RAMFS_MAGIC: case HUGETLBFS_MAGIC:
-		return IO_FS_MEMORY;
-	case OVERLAYFS_SUPER_MAGIC:
-		return IO_FS_OVERLAY;
-	case NFS_SUPER_MAGIC: case SMB_SUPER_MAGIC: case NCP_SUPER_MAGIC: case CODA_SUPER_MAGIC:
-	case AFS_SUPER_MAGIC: case AFS_FS_MAGIC: case V9FS_MAGIC:
+	case TMPFS_MAGIC:
+	case RAMFS_MAGIC:
+	case HUGETLBFS_MAGIC: return IO_FS_MEMORY;
+	case OVERLAYFS_SUPER_MAGIC: return IO_FS_OVERLAY;
+	case NFS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case NCP_SUPER_MAGIC:
+	case CODA_SUPER_MAGIC:
+	case AFS_SUPER_MAGIC:
+	case AFS_FS_MAGIC:
+	case V9FS_MAGIC:
 	case 0xff534d42: /* CIFS */
 	case 0xfe534d42: /* SMB2 */
 	case 0x65735546: /* FUSE: sshfs, gluster, s3fs ... */
 	case 0x00c36400: /* Ceph */
 	case 0x0bd00bd0: /* Lustre */
-	case 0x47504653: /* GPFS */
-		return IO_FS_NETWORK;
-	default:
-		return IO_FS_DISK;
+	case 0x47504653: /* GPFS */ return IO_FS_NETWORK;
+	default: return IO_FS_DISK;
 	}
 }
 

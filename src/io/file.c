@@ -11,10 +11,7 @@
 enum { LOAD_STEP = 16 << 10 };
 
 /* 0 or -errno of a call that returns -1 on failure.  */
-static int result(int returned)
-{
-	return returned < 0 ? -errno : 0;
-}
+static int result(int returned) { return returned < 0 ? -errno : 0; }
 
 int io_file_open(struct io *io, const char *path, unsigned how, struct io_file *ret)
 {
@@ -64,8 +61,8 @@ static void advance(struct iovec **iov, int *count, size_t n)
 	(*iov)->iov_len -= n;
 }
 
-int io_file_write(struct io *io, const struct io_file *f, struct iovec *iov, int count,
-	uint64_t offset)
+int io_file_write(
+	struct io *io, const struct io_file *f, struct iovec *iov, int count, uint64_t offset)
 {
 	(void)io;
 	for (advance(&iov, &count, 0); count > 0;) {

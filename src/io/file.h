@@ -18,7 +18,7 @@ enum io_open {
 	IO_OPEN_CREATE = 2,    /* make it (0600) when absent */
 	IO_OPEN_EXCLUSIVE = 4, /* with CREATE: -EEXIST when it exists */
 	IO_OPEN_TRUNCATE = 8,
-	IO_OPEN_DIRECT = 16,   /* past the page cache; octets, offsets and lengths aligned to 4096 */
+	IO_OPEN_DIRECT = 16, /* past the page cache; octets, offsets and lengths aligned to 4096 */
 };
 
 /* how: IO_OPEN_*.  *ret is written on success alone.  */
@@ -26,9 +26,11 @@ int MUST_CHECK io_file_open(struct io *io, const char *path, unsigned how, struc
 /* f->fd is -1 afterwards; harmless when it was.  What was not synced may be lost.  */
 void io_file_close(struct io *io, struct io_file *f);
 /* Octets read (short only at the end of the file).  */
-int64_t MUST_CHECK io_file_read(struct io *io, const struct io_file *f, void *to, size_t len, uint64_t offset);
+int64_t MUST_CHECK io_file_read(
+	struct io *io, const struct io_file *f, void *to, size_t len, uint64_t offset);
 /* All of it or an error; iov is used up.  */
-int MUST_CHECK io_file_write(struct io *io, const struct io_file *f, struct iovec *iov, int count, uint64_t offset);
+int MUST_CHECK io_file_write(
+	struct io *io, const struct io_file *f, struct iovec *iov, int count, uint64_t offset);
 /* Data (and what is needed to find it) is on the medium: fdatasync.  */
 int MUST_CHECK io_file_sync(struct io *io, const struct io_file *f);
 int64_t MUST_CHECK io_file_size(struct io *io, const struct io_file *f);
@@ -50,8 +52,8 @@ int MUST_CHECK io_unlink(struct io *io, const char *path);
 int MUST_CHECK io_dir_make(struct io *io, const char *path);
 int MUST_CHECK io_dir_sync(struct io *io, const char *path);
 /* Call visit for each entry but . and .., in no order, until it returns false.  */
-int MUST_CHECK io_dir_each(struct io *io, const char *path, bool (*visit)(void *context, const char *name),
-	void *context);
+int MUST_CHECK io_dir_each(struct io *io, const char *path,
+	bool (*visit)(void *context, const char *name), void *context);
 bool io_path_exists(struct io *io, const char *path);
 /* Modification time and size; -ENOENT.  */
 int io_path_stat(struct io *io, const char *path, msec *ret_mtime, uint64_t *ret_size);

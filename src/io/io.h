@@ -70,10 +70,10 @@ struct io_stream_events {
 struct io_stream {
 	const struct io_stream_events *events;
 	struct io *io;
-	int fd;                 /* implementation's; -1 when closed */
-	uint32_t flags;         /* implementation's */
-	struct buf out;         /* what the system has not taken yet; no memory while empty */
-	struct list link;       /* implementation's */
+	int fd;           /* implementation's; -1 when closed */
+	uint32_t flags;   /* implementation's */
+	struct buf out;   /* what the system has not taken yet; no memory while empty */
+	struct list link; /* implementation's */
 };
 
 /* Most octets that io_send keeps for a peer that does not read.  */

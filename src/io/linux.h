@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 
 enum {
-	LINUX_EVENTS = 256,        /* taken from epoll at once */
-	LINUX_RECEIVE = 256 << 10, /* octets of the one receive buffer */
+	LINUX_EVENTS = 256,               /* taken from epoll at once */
+	LINUX_RECEIVE = 256 << 10,        /* octets of the one receive buffer */
 	LINUX_MMAP_THRESHOLD = 512 << 10, /* octets; larger allocations are mapped */
 };
 
@@ -44,10 +44,10 @@ struct io {
 };
 
 /* Watch fd for object (its address is a multiple of 4).  0 or -errno.  */
-int MUST_CHECK linux_poll_add(struct io *io, int fd, const void *object, enum linux_kind kind,
-	uint32_t events);
-int MUST_CHECK linux_poll_change(struct io *io, int fd, const void *object, enum linux_kind kind,
-	uint32_t events);
+int MUST_CHECK linux_poll_add(
+	struct io *io, int fd, const void *object, enum linux_kind kind, uint32_t events);
+int MUST_CHECK linux_poll_change(
+	struct io *io, int fd, const void *object, enum linux_kind kind, uint32_t events);
 /* Also drops what came for object in this wake-up and was not told yet.  */
 void linux_poll_remove(struct io *io, int fd, const void *object);
 /* object is closed: tell nothing of it any more.  Closing fd ends the polling.  */

@@ -28,8 +28,8 @@ static int remove_stale(const char *path, const struct sockaddr_storage *sa, soc
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-static int set_options(int fd, const struct net_address *address, const struct sockaddr_storage *sa,
-	socklen_t len)
+static int set_options(
+	int fd, const struct net_address *address, const struct sockaddr_storage *sa, socklen_t len)
 {
 	int one = 1;
 	if (address->family == NET_UNIX) {
@@ -41,8 +41,8 @@ static int set_options(int fd, const struct net_address *address, const struct s
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0) return -errno;
 	/* Accepted sockets inherit it.  */
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0) return -errno;
-	if (address->family == NET_IPV6
-	    && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0)
+	if (address->family == NET_IPV6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0)
 		return -errno;
 	return 0;
 }
@@ -124,12 +124,19 @@ static void starve(struct io_listener *l, int error)
 static bool is_clients_failure(int error)
 {
 	switch (error) {
-	case ECONNABORTED: case EINTR: case EPERM: case EPROTO: case ENOPROTOOPT: case ENETDOWN:
-	case ENETUNREACH: case EHOSTDOWN: case EHOSTUNREACH: case ENONET: case EOPNOTSUPP:
-	case ETIMEDOUT:
-		return true;
-	default:
-		return false;
+	case ECONNABORTED:
+	case EINTR:
+	case EPERM:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case EOPNOTSUPP:
+	case ETIMEDOUT: return true;
+	default: return false;
 	}
 }
 

@@ -14,10 +14,7 @@ static int64_t clock_us(clockid_t clock)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static msec monotonic(void)
-{
-	return clock_us(CLOCK_MONOTONIC) / 1000;
-}
+static msec monotonic(void) { return clock_us(CLOCK_MONOTONIC) / 1000; }
 
 static bool open_descriptors(struct io *io)
 {
@@ -78,8 +75,8 @@ int linux_poll_add(struct io *io, int fd, const void *object, enum linux_kind ki
 	return control(io, EPOLL_CTL_ADD, fd, (uintptr_t)object | kind, events);
 }
 
-int linux_poll_change(struct io *io, int fd, const void *object, enum linux_kind kind,
-	uint32_t events)
+int linux_poll_change(
+	struct io *io, int fd, const void *object, enum linux_kind kind, uint32_t events)
 {
 	return control(io, EPOLL_CTL_MOD, fd, (uintptr_t)object | kind, events);
 }
@@ -202,10 +199,7 @@ void io_run(struct io *io)
 	if (io->parked) linux_parked_hand_over(io);
 }
 
-void io_stop(struct io *io)
-{
-	io->stopping = true;
-}
+void io_stop(struct io *io) { io->stopping = true; }
 
 void io_before_sleep(struct io *io, struct io_hook *hook)
 {
@@ -214,10 +208,7 @@ void io_before_sleep(struct io *io, struct io_hook *hook)
 
 /* ---- time and entropy ---- */
 
-msec io_now(const struct io *io)
-{
-	return io->now;
-}
+msec io_now(const struct io *io) { return io->now; }
 
 msec io_wall(const struct io *io)
 {
@@ -248,7 +239,4 @@ void io_timer_set(struct io *io, struct timer *timer, msec at)
 	abort();
 }
 
-void io_timer_cancel(struct io *io, struct timer *timer)
-{
-	timer_cancel(&io->timers, timer);
-}
+void io_timer_cancel(struct io *io, struct timer *timer) { timer_cancel(&io->timers, timer); }

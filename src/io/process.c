@@ -130,10 +130,7 @@ int io_resolve(const char *host, uint16_t port, struct net_address *ret, int max
 	return count;
 }
 
-void io_trim_memory(void)
-{
-	malloc_trim(0);
-}
+void io_trim_memory(void) { malloc_trim(0); }
 
 uint32_t io_interfaces(struct net_address *ret, uint32_t max)
 {
@@ -145,7 +142,9 @@ uint32_t io_interfaces(struct net_address *ret, uint32_t max)
 		struct sockaddr_storage address = {0};
 		int family = one->ifa_addr->sa_family;
 		if (family != AF_INET && family != AF_INET6) continue;
-		memcpy(&address, one->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+		memcpy(&address, one->ifa_addr,
+			family == AF_INET ? sizeof(struct sockaddr_in)
+					  : sizeof(struct sockaddr_in6));
 		linux_address_from_system(&address, &ret[count++]);
 	}
 	freeifaddrs(all);

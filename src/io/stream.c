@@ -6,14 +6,14 @@
 
 /* io_stream.flags.  The upper half holds the errno of a dead stream.  */
 enum {
-	READING = 1 << 0,    /* the owner wants input */
-	POLLED = 1 << 1,     /* in the epoll set, with: */
+	READING = 1 << 0, /* the owner wants input */
+	POLLED = 1 << 1,  /* in the epoll set, with: */
 	POLL_IN = 1 << 2,
 	POLL_OUT = 1 << 3,
 	CONNECTING = 1 << 4,
-	SHUT = 1 << 5,       /* our FIN goes, or went, after what is kept */
-	FINISHED = 1 << 6,   /* the peer's FIN was told */
-	DEAD = 1 << 7,       /* in io->fallen until it was told */
+	SHUT = 1 << 5,     /* our FIN goes, or went, after what is kept */
+	FINISHED = 1 << 6, /* the peer's FIN was told */
+	DEAD = 1 << 7,     /* in io->fallen until it was told */
 	POLL_FLAGS = POLLED | POLL_IN | POLL_OUT,
 	ERROR_SHIFT = 16,
 };
@@ -50,9 +50,8 @@ static void poll_for(struct io_stream *s, uint32_t flags)
 	flags |= POLLED;
 	if ((s->flags & POLL_FLAGS) == flags) return;
 	uint32_t events = (flags & POLL_IN ? EPOLLIN : 0) | (flags & POLL_OUT ? EPOLLOUT : 0);
-	int error = s->flags & POLLED
-		? linux_poll_change(s->io, s->fd, s, LINUX_STREAM, events)
-		: linux_poll_add(s->io, s->fd, s, LINUX_STREAM, events);
+	int error = s->flags & POLLED ? linux_poll_change(s->io, s->fd, s, LINUX_STREAM, events)
+				      : linux_poll_add(s->io, s->fd, s, LINUX_STREAM, events);
 	s->flags = (s->flags & ~(uint32_t)POLL_FLAGS) | flags;
 	if (error) fall(s, -error);
 }

@@ -190,8 +190,8 @@ static void close_all_drained(struct io_stream *s)
 	close_all((struct closer *)CONTAINER_OF(s, struct test_side, s));
 }
 
-static const struct io_stream_events closer_events = {.received = close_all_received,
-	.drained = close_all_drained, .ended = close_all_ended};
+static const struct io_stream_events closer_events = {
+	.received = close_all_received, .drained = close_all_drained, .ended = close_all_ended};
 
 /* All are ready in one wake-up; the first to be told closes all: no other is told.  */
 static void check_closing(void (*make_ready)(int peer, struct io_stream *s))

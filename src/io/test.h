@@ -38,8 +38,8 @@ static inline void test_loop_limit(struct timer *timer)
 
 static inline void test_loop_init(struct test_loop *l)
 {
-	*l = (struct test_loop){.io = io_new(), .hook.run = test_loop_hook,
-		.limit.fire = test_loop_limit};
+	*l = (struct test_loop){
+		.io = io_new(), .hook.run = test_loop_hook, .limit.fire = test_loop_limit};
 	assert_non_null(l->io);
 	io_before_sleep(l->io, &l->hook);
 }
@@ -160,8 +160,8 @@ static inline int64_t test_cpu_us(void)
 {
 	struct rusage use;
 	getrusage(RUSAGE_SELF, &use);
-	return (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000 + use.ru_utime.tv_usec
-		+ use.ru_stime.tv_usec;
+	return (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000 + use.ru_utime.tv_usec +
+		use.ru_stime.tv_usec;
 }
 
 #endif

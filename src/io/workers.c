@@ -7,7 +7,7 @@ enum {
 	INLINE_MAX_US = 1000,  /* short work that takes longer on average goes to a thread */
 	SAMPLE_MAX_US = 16000, /* one stall is forgotten after a few good ones */
 	SAMPLE_WEIGHT = 8,
-	QUIET_EVENTS = 2,      /* a wake-up with more than these has no time for work */
+	QUIET_EVENTS = 2, /* a wake-up with more than these has no time for work */
 };
 
 struct io_workers {
@@ -96,10 +96,7 @@ static void tell_done(struct io_workers *w)
 	}
 }
 
-static void posted(struct io_post *post)
-{
-	tell_done(CONTAINER_OF(post, struct io_workers, post));
-}
+static void posted(struct io_post *post) { tell_done(CONTAINER_OF(post, struct io_workers, post)); }
 
 static bool start_threads(struct io_workers *w, unsigned threads, const char *name)
 {
@@ -168,8 +165,8 @@ void io_work_short(struct io_workers *w, struct io_work *work)
 {
 	struct io *io = w->io;
 	if (w->parked) hand_over(w, unpark(w), true);
-	bool alone = io->running && !io->parked && !w->draining && w->outstanding == 0
-		&& io->ready <= QUIET_EVENTS;
+	bool alone = io->running && !io->parked && !w->draining && w->outstanding == 0 &&
+		io->ready <= QUIET_EVENTS;
 	if (!alone || !is_quick(w)) {
 		hand_over(w, work, true);
 		return;

@@ -10,7 +10,7 @@ struct job {
 	pthread_t ran_on;
 	size_t runs, dones;
 	size_t run_order;
-	struct job *then;      /* given by done */
+	struct job *then;       /* given by done */
 	struct job *then_short; /* likewise, as short work */
 };
 
@@ -46,10 +46,7 @@ static void init_job(struct job *job, useconds_t takes_us)
 	*job = (struct job){.work = {.run = run_job, .done = job_done}, .takes_us = takes_us};
 }
 
-static bool ran_on_loop(const struct job *job)
-{
-	return pthread_equal(job->ran_on, loop_thread);
-}
+static bool ran_on_loop(const struct job *job) { return pthread_equal(job->ran_on, loop_thread); }
 
 static int setup(void **state)
 {

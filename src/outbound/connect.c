@@ -35,10 +35,11 @@ static void win(struct connect_race *race, struct connection *c)
 	list_remove(&c->link);
 	/* Who began later has lost by that alone: should the winner not serve, it is the next to be tried.  */
 	race->next = c->target + 1;
-	LIST_EACH(&race->attempts, node) {
+	LIST_EACH (&race->attempts, node) {
 		const struct connection *other = CONTAINER_OF(node, struct connection, link);
 		if (other->target > c->target || !race->outrun) continue;
-		race->outrun(race, &race->targets[other->target], io_now_us(race->io) - other->began_us);
+		race->outrun(
+			race, &race->targets[other->target], io_now_us(race->io) - other->began_us);
 	}
 	connect_race_cancel(race);
 	race->done(race, c, 0);
@@ -79,7 +80,8 @@ static bool begin_attempt(struct connect_race *race, uint32_t target)
 	c->owner = race;
 	c->target = target;
 	c->began_us = io_now_us(race->io);
-	int error = io_connect(race->io, &c->stream, &race_events, &race->targets[target].address, NULL);
+	int error = io_connect(
+		race->io, &c->stream, &race_events, &race->targets[target].address, NULL);
 	if (error == 0) {
 		list_push_back(&race->attempts, &c->link);
 		return true;
@@ -93,7 +95,7 @@ static bool begin_attempt(struct connect_race *race, uint32_t target)
 static uint32_t attempts(const struct connect_race *race)
 {
 	uint32_t count = 0;
-	LIST_EACH(&race->attempts, node) count++;
+	LIST_EACH (&race->attempts, node) count++;
 	return count;
 }
 
@@ -103,7 +105,8 @@ static void begin_next(struct connect_race *race)
 	while (race->next < race->count)
 		if (begin_attempt(race, race->next++)) {
 			if (race->next < race->count)
-				io_timer_set(race->io, &race->stagger, io_now(race->io) + STAGGER_MS);
+				io_timer_set(
+					race->io, &race->stagger, io_now(race->io) + STAGGER_MS);
 			io_timer_set(race->io, &race->limit, io_now(race->io) + race->timeout);
 			return;
 		}
@@ -134,8 +137,8 @@ static void limit_fired(struct timer *timer)
 		begin_next(race);
 }
 
-void connect_race(struct connect_race *race, struct io *io, const struct route_target *targets, uint32_t count,
-	uint32_t first, msec timeout)
+void connect_race(struct connect_race *race, struct io *io, const struct route_target *targets,
+	uint32_t count, uint32_t first, msec timeout)
 {
 	race->io = io;
 	race->targets = targets;

@@ -8,8 +8,8 @@
 /* A connected stream, on the heap because the loop knows its address.  */
 struct connection {
 	struct io_stream stream;
-	void *owner;      /* the race, then whoever took it */
-	uint32_t target;  /* index */
+	void *owner;     /* the race, then whoever took it */
+	uint32_t target; /* index */
 	int64_t began_us;
 	struct list link;
 };
@@ -26,7 +26,7 @@ struct connect_race {
 	const struct route_target *targets;
 	uint32_t count;
 	uint32_t next;
-	msec timeout;        /* of one attempt */
+	msec timeout; /* of one attempt */
 	int error;
 	struct list attempts;
 	struct timer stagger;
@@ -34,8 +34,8 @@ struct connect_race {
 };
 
 /* Begin with targets[first]; targets are kept until done.  done never comes before this returns.  */
-void connect_race(struct connect_race *race, struct io *io, const struct route_target *targets, uint32_t count,
-	uint32_t first, msec timeout);
+void connect_race(struct connect_race *race, struct io *io, const struct route_target *targets,
+	uint32_t count, uint32_t first, msec timeout);
 void connect_race_cancel(struct connect_race *race);
 
 /* Take the winner: its events go to `events` from now on, reading is on.  */

@@ -16,7 +16,7 @@ static struct io world;
 static struct io_stream *streams[TARGETS]; /* of each target, while it is open */
 static uint32_t begun;                     /* connects */
 static uint32_t closed;
-static int refuse_at_once;                 /* what io_connect returns */
+static int refuse_at_once; /* what io_connect returns */
 
 int io_connect(struct io *io, struct io_stream *s, const struct io_stream_events *events,
 	const struct net_address *remote, const struct net_address *local)
@@ -42,12 +42,16 @@ void io_close(struct io_stream *s)
 void io_read_on(struct io_stream *s) { s->flags = 1; }
 msec io_now(const struct io *io) { return io->now; }
 int64_t io_now_us(const struct io *io) { return io->now * 1000; }
-void io_timer_set(struct io *io, struct timer *timer, msec at) { assert_true(timer_set(&io->timers, timer, at)); }
+void io_timer_set(struct io *io, struct timer *timer, msec at)
+{
+	assert_true(timer_set(&io->timers, timer, at));
+}
 void io_timer_cancel(struct io *io, struct timer *timer) { timer_cancel(&io->timers, timer); }
 
 static void pass(msec time)
 {
-	for (msec end = world.now + time; world.now < end; timers_fire(&world.timers, world.now)) world.now++;
+	for (msec end = world.now + time; world.now < end; timers_fire(&world.timers, world.now))
+		world.now++;
 }
 
 static void ends(uint32_t target, int error)
@@ -78,13 +82,15 @@ static void done(struct connect_race *r, struct connection *c, int error)
 static void missed(struct connect_race *r, const struct route_target *target, int error)
 {
 	size_t at = strlen(told);
-	snprintf(told + at, sizeof told - at, "missed %d %s; ", (int)(target - r->targets), strerrorname_np(error));
+	snprintf(told + at, sizeof told - at, "missed %d %s; ", (int)(target - r->targets),
+		strerrorname_np(error));
 }
 
 static void outrun(struct connect_race *r, const struct route_target *target, int64_t us)
 {
 	size_t at = strlen(told);
-	snprintf(told + at, sizeof told - at, "outrun %d %d; ", (int)(target - r->targets), (int)us);
+	snprintf(
+		told + at, sizeof told - at, "outrun %d %d; ", (int)(target - r->targets), (int)us);
 }
 
 static void begin(uint32_t count, uint32_t first)
@@ -99,7 +105,8 @@ static int set_up(void **state)
 	world = (struct io){.now = 1000};
 	timers_init(&world.timers);
 	race = (struct connect_race){.done = done, .missed = missed, .outrun = outrun};
-	for (uint16_t i = 0; i < TARGETS; i++) targets[i].address = (struct net_address){.family = NET_IPV4, .port = i};
+	for (uint16_t i = 0; i < TARGETS; i++)
+		targets[i].address = (struct net_address){.family = NET_IPV4, .port = i};
 	begun = closed = done_count = 0;
 	refuse_at_once = lost_by = 0;
 	winner = NULL;

@@ -10,7 +10,7 @@ enum {
 	ARENA_RECIPIENT = 1024,
 	RECODED_MAX = 1 << 20, /* of one piece of 64 KiB: base64 and quoted-printable fit easily */
 	PIECES_MAX = 16,
-	RECIPIENTS_MAX = 100,  /* every server takes so many (RFC 5321 4.5.3.1.8) */
+	RECIPIENTS_MAX = 100, /* every server takes so many (RFC 5321 4.5.3.1.8) */
 };
 
 bool flights_any(const struct client_session *s)
@@ -34,7 +34,8 @@ static void flight_clear(struct flight *f)
 
 static bool is_status(const struct outcome *o, uint8_t class, uint16_t subject, uint16_t detail)
 {
-	return o->enhanced.class == class && o->enhanced.subject == subject && o->enhanced.detail == detail;
+	return o->enhanced.class == class && o->enhanced.subject == subject &&
+		o->enhanced.detail == detail;
 }
 
 /* The peer took some recipients, and the others were too many for one transaction (RFC 5321 4.5.3.1.10): they go in the
@@ -64,18 +65,23 @@ static void land(struct client_session *s, struct flight *f)
 		s->outbound->stats.delivered += outcomes[i].class == OUTCOME_DELIVERED;
 	}
 	s->outbound->stats.attempts++;
-	queue_finish(s->outbound->queue, job, outcomes, outbound_now(s->outbound), outbound_wall(s->outbound));
+	queue_finish(s->outbound->queue, job, outcomes, outbound_now(s->outbound),
+		outbound_wall(s->outbound));
 	flight_clear(f);
 }
 
-static struct flight *flight_of(struct smtp_transaction *t) { return CONTAINER_OF(t, struct flight, transaction); }
+static struct flight *flight_of(struct smtp_transaction *t)
+{
+	return CONTAINER_OF(t, struct flight, transaction);
+}
 
 /* Whether the peer has answered for this transaction itself, whatever it said.  */
 static bool was_served(const struct flight *f)
 {
 	for (uint32_t i = 0; i < f->job->count; i++) {
 		const struct outcome *o = &f->transaction.outcomes[i];
-		if (o->class == OUTCOME_DELIVERED || o->class == OUTCOME_FAILED || (o->remote && o->code != 421))
+		if (o->class == OUTCOME_DELIVERED || o->class == OUTCOME_FAILED ||
+			(o->remote && o->code != 421))
 			return true;
 	}
 	return false;
@@ -107,7 +113,8 @@ void flights_cut(struct client_session *s)
 		struct flight *f = flight_of(event.transaction);
 		for (uint32_t i = 0; i < f->job->count; i++) {
 			struct outcome *o = &f->transaction.outcomes[i];
-			if (o->class == OUTCOME_DEFERRED && !o->remote && !o->doubtful) o->class = OUTCOME_NONE;
+			if (o->class == OUTCOME_DEFERRED && !o->remote && !o->doubtful)
+				o->class = OUTCOME_NONE;
 		}
 		land(s, f);
 	}
@@ -125,7 +132,8 @@ static struct outcome plan_recoding(struct flight *f)
 	struct str octets;
 	do {
 		if (spool_read(&f->reader, &octets) != 0)
-			return outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("the message cannot be read at present"));
+			return outcome_local(OUTCOME_DEFERRED, "4.3.0",
+				STR("the message cannot be read at present"));
 	} while (octets.len && recode_feed(r, octets, NULL));
 	if (!r->fault) recode_end(r, NULL);
 	if (r->fault) return recode_outcome(r);
@@ -172,8 +180,9 @@ static struct outcome describe(struct client_session *s, struct flight *f, struc
 		.arena = &f->arena,
 		.dsn_relay = true,
 	};
-	struct outcome o = f->transaction.outcomes ? make_fit(s, f)
-						   : outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("out of memory"));
+	struct outcome o = f->transaction.outcomes
+		? make_fit(s, f)
+		: outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("out of memory"));
 	return o;
 }
 
@@ -184,8 +193,8 @@ bool flight_begin(struct client_session *s)
 	if (f->job) return false;
 	uint32_t most = s->client.offer.rcpt_max ? s->client.offer.rcpt_max : RECIPIENTS_MAX;
 	if (s->recipients_most && s->recipients_most < most) most = s->recipients_most;
-	struct queue_job *job =
-		queue_take(s->outbound->queue, s->site->destination, most, outbound_now(s->outbound));
+	struct queue_job *job = queue_take(
+		s->outbound->queue, s->site->destination, most, outbound_now(s->outbound));
 	if (!job) return false;
 	*f = (struct flight){0};
 	struct outcome unfit = describe(s, f, job);
@@ -228,7 +237,8 @@ static bool read_more(struct flight *f)
 	while (f->recoded.len == 0 && !f->ended) {
 		if (spool_read(&f->reader, &octets) != 0) return false;
 		f->ended = octets.len == 0;
-		if (f->ended ? !recode_end(f->recode, &f->recoded) : !recode_feed(f->recode, octets, &f->recoded))
+		if (f->ended ? !recode_end(f->recode, &f->recoded)
+			     : !recode_feed(f->recode, octets, &f->recoded))
 			return false;
 	}
 	f->pending = buf_str(&f->recoded);
@@ -238,11 +248,14 @@ static bool read_more(struct flight *f)
 bool flight_content(struct client_session *s)
 {
 	bool any = false;
-	int pieces = PIECES_MAX; /* then the core's events have their turn: the peer may have had enough */
-	for (struct flight *f; pieces-- && (f = sending(s)) && io_unsent(&s->connection->stream) <= UNSENT_MAX;) {
+	int pieces =
+		PIECES_MAX; /* then the core's events have their turn: the peer may have had enough */
+	for (struct flight *f;
+		pieces-- && (f = sending(s)) && io_unsent(&s->connection->stream) <= UNSENT_MAX;) {
 		if (f->pending.len == 0 && !read_more(f)) {
 			s->ours = true;
-			smtp_client_abandon(&s->client, STR("the message cannot be read at present"));
+			smtp_client_abandon(
+				&s->client, STR("the message cannot be read at present"));
 			return true;
 		}
 		struct str piece = str_head(f->pending, SMTP_CLIENT_PIECE_MAX);

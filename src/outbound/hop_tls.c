@@ -9,7 +9,8 @@ static const struct route_target *target_of(const struct client_session *s)
 void hop_tls_configure(struct client_session *s)
 {
 	const struct route_rule *rule = destination_rule(s->site->destination);
-	enum route_tls policy = target_of(s)->address.family == NET_UNIX ? ROUTE_TLS_OFF : rule->tls;
+	enum route_tls policy =
+		target_of(s)->address.family == NET_UNIX ? ROUTE_TLS_OFF : rule->tls;
 	s->config.starttls = policy != ROUTE_TLS_OFF && s->connection->target != s->clear_target;
 	s->config.starttls_required = policy > ROUTE_TLS_OPPORTUNISTIC;
 	/* Without DANE's records the other proof of a name is wanted.  */
@@ -46,14 +47,16 @@ void hop_tls_begin(struct client_session *s)
 
 static void note_handshake(struct client_session *s)
 {
-	if (!s->shaking || tls_state(s->tls) == TLS_HANDSHAKE || tls_state(s->tls) == TLS_FAILED) return;
+	if (!s->shaking || tls_state(s->tls) == TLS_HANDSHAKE || tls_state(s->tls) == TLS_FAILED)
+		return;
 	s->shaking = false;
 	smtp_client_secured(&s->client, outbound_now(s->outbound));
 }
 
 void hop_tls_received(struct client_session *s, struct str octets)
 {
-	while (octets.len && tls_state(s->tls) != TLS_FAILED && s->client.state != SMTP_CLIENT_CLOSED) {
+	while (octets.len && tls_state(s->tls) != TLS_FAILED &&
+		s->client.state != SMTP_CLIENT_CLOSED) {
 		octets = str_skip(octets, tls_feed(s->tls, octets));
 		note_handshake(s);
 		struct str plain = tls_plain(s->tls);
@@ -74,7 +77,10 @@ bool hop_tls_send(struct client_session *s, struct str plain)
 	return tls_write(s->tls, plain) && send_output(s);
 }
 
-struct str hop_tls_text(const struct client_session *s) { return s->tls ? tls_text(s->tls) : STR_NONE; }
+struct str hop_tls_text(const struct client_session *s)
+{
+	return s->tls ? tls_text(s->tls) : STR_NONE;
+}
 
 void hop_tls_end(struct client_session *s)
 {
@@ -106,7 +112,8 @@ void hop_tls_log_failure(struct client_session *s, struct str why, bool clear)
 struct outcome hop_tls_fits(const struct client_session *s, const struct envelope *e)
 {
 	/* RFC 8689 4.2.1: TLS alone will not do, it has to be the right host.  */
-	if (!(e->flags & ENVELOPE_REQUIRETLS) || (s->tls && tls_verified(s->tls))) return (struct outcome){0};
+	if (!(e->flags & ENVELOPE_REQUIRETLS) || (s->tls && tls_verified(s->tls)))
+		return (struct outcome){0};
 	return outcome_local(OUTCOME_FAILED, "5.7.30",
 		STR("the sender requires TLS all the way, the certificate of the next hop cannot be verified"));
 }

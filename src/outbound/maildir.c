@@ -15,23 +15,23 @@ struct delivery {
 	struct outbound *outbound;
 	struct destination *destination;
 	struct queue_job *job;
-	struct list link;           /* in outbound->deliveries */
+	struct list link; /* in outbound->deliveries */
 	struct io_work work;
 	struct spool_reader reader;
-	struct outcome *outcomes;   /* job->count */
-	uint32_t at;                /* recipient being served */
+	struct outcome *outcomes; /* job->count */
+	uint32_t at;              /* recipient being served */
 
 	/* The file being written; the worker's while the work runs.  */
-	struct buf content;         /* of this step; CRLF becomes LF */
+	struct buf content; /* of this step; CRLF becomes LF */
 	struct io_file file;
-	char box[PATH_MAX_OCTETS];  /* the Maildir */
+	char box[PATH_MAX_OCTETS]; /* the Maildir */
 	char tmp[PATH_MAX_OCTETS + 300];
 	char new[PATH_MAX_OCTETS + 300];
-	uint64_t offset;            /* in the file */
-	bool carry_cr;              /* the last octet was a CR, not written yet */
-	bool last;                  /* this step ends the file */
-	bool served;                /* somebody has got it */
-	int error;                  /* of this step; set before the work: clear away what the steps before have made */
+	uint64_t offset; /* in the file */
+	bool carry_cr;   /* the last octet was a CR, not written yet */
+	bool last;       /* this step ends the file */
+	bool served;     /* somebody has got it */
+	int error; /* of this step; set before the work: clear away what the steps before have made */
 };
 
 /* ---- paths ---- */
@@ -49,7 +49,8 @@ static void add_path_part(struct buf *path, struct str part)
 }
 
 /* The Maildir of a user by the rule's template.  False: too long, or an empty user.  */
-static bool expand_template(struct buf *path, struct str template, struct str user, struct str domain)
+static bool expand_template(
+	struct buf *path, struct str template, struct str user, struct str domain)
 {
 	while (template.len) {
 		if (str_starts(template, STR("%{user}"))) {
@@ -75,7 +76,7 @@ static bool find_box(struct delivery *d, const struct route_rule *rule, struct s
 	buf_init(&user, 1024);
 	struct buf path = {.ptr = d->box, .cap = sizeof d->box, .max = sizeof d->box - 1};
 	bool ok = domain && domain_mailbox(domain, &a, &user) &&
-		  expand_template(&path, rule->maildir, buf_str(&user), domain->name);
+		expand_template(&path, rule->maildir, buf_str(&user), domain->name);
 	d->box[path.len] = '\0';
 	buf_release(&user);
 	return ok;
@@ -220,22 +221,26 @@ static void settle_recipient(struct delivery *d, struct outcome outcome)
 static struct outcome outcome_of_error(int error)
 {
 	switch (error) {
-	case 0:
-		return outcome_local(OUTCOME_DELIVERED, "2.0.0", STR("delivered to mailbox"));
+	case 0: return outcome_local(OUTCOME_DELIVERED, "2.0.0", STR("delivered to mailbox"));
 	case -EDQUOT:
 	case -ENOSPC:
-		return outcome_local(OUTCOME_DEFERRED, "4.2.2", STR("no room on disk for the mailbox"));
+		return outcome_local(
+			OUTCOME_DEFERRED, "4.2.2", STR("no room on disk for the mailbox"));
 	case -EACCES:
 	case -EPERM:
 		return outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("mailbox: permission denied"));
 	case -EBADMSG:
-		return outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("the message is damaged on our disk"));
+		return outcome_local(
+			OUTCOME_DEFERRED, "4.3.0", STR("the message is damaged on our disk"));
 	case -ENAMETOOLONG:
-		return outcome_local(OUTCOME_FAILED, "5.1.3", STR("this address is too long for the name of a mailbox"));
+		return outcome_local(OUTCOME_FAILED, "5.1.3",
+			STR("this address is too long for the name of a mailbox"));
 	case -ENOTDIR:
-		return outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("mailbox: something that is no Maildir is in its place"));
+		return outcome_local(OUTCOME_DEFERRED, "4.3.0",
+			STR("mailbox: something that is no Maildir is in its place"));
 	default:
-		return outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("mailbox cannot be written at present"));
+		return outcome_local(
+			OUTCOME_DEFERRED, "4.3.0", STR("mailbox cannot be written at present"));
 	}
 }
 
@@ -254,7 +259,7 @@ static bool is_unknown(struct delivery *d, struct str address)
 	struct arena arena;
 	arena_init(&arena, 64 * 1024);
 	bool unknown = address_parse(address, true, true, &a) &&
-		       domain_expand(d->outbound->domains, &a, 1, &arena, to, &count) == EXPAND_UNKNOWN;
+		domain_expand(d->outbound->domains, &a, 1, &arena, to, &count) == EXPAND_UNKNOWN;
 	arena_release(&arena);
 	return unknown;
 }
@@ -265,11 +270,14 @@ static bool begin_recipient(struct delivery *d)
 	const struct envelope *e = &d->reader.envelope;
 	const struct recipient *r = &e->recipients[d->job->indices[d->at]];
 	if (e->flags & ENVELOPE_DSN && is_unknown(d, r->address)) {
-		settle_recipient(d, outcome_local(OUTCOME_FAILED, "5.1.1", STR("there is no such user here")));
+		settle_recipient(d,
+			outcome_local(OUTCOME_FAILED, "5.1.1", STR("there is no such user here")));
 		return false;
 	}
 	if (!find_box(d, destination_rule(d->destination), r->address)) {
-		settle_recipient(d, outcome_local(OUTCOME_FAILED, "5.1.3", STR("this address can have no mailbox")));
+		settle_recipient(d,
+			outcome_local(
+				OUTCOME_FAILED, "5.1.3", STR("this address can have no mailbox")));
 		return false;
 	}
 	name_files(d);
@@ -319,7 +327,8 @@ void maildir_deliver(struct outbound *out, struct queue_job *job)
 	struct destination *destination = job->destination;
 	struct delivery *d = calloc(1, sizeof *d);
 	struct outcome *outcomes = calloc(job->count, sizeof *outcomes);
-	int error = d && outcomes ? spool_read_open(out->parts.spool, job->message, &d->reader) : -ENOMEM;
+	int error = d && outcomes ? spool_read_open(out->parts.spool, job->message, &d->reader)
+				  : -ENOMEM;
 	if (error) {
 		struct outcome o = outcome_of_error(error);
 		outbound_finish_all(out, job, &o);

@@ -10,7 +10,8 @@ msec outbound_wall(const struct outbound *out) { return io_wall(out->parts.io); 
 
 void outbound_finish_all(struct outbound *out, struct queue_job *job, const struct outcome *outcome)
 {
-	struct outcome few[8], *all = job->count <= ARRAY_LEN(few) ? few : calloc(job->count, sizeof *all);
+	struct outcome few[8],
+		*all = job->count <= ARRAY_LEN(few) ? few : calloc(job->count, sizeof *all);
 	ASSERT(all);
 	for (uint32_t i = 0; i < job->count; i++) all[i] = *outcome;
 	queue_finish(out->queue, job, all, outbound_now(out), outbound_wall(out));
@@ -64,7 +65,8 @@ static bool take_inline(struct site *site, const struct route_rule *rule)
 {
 	struct outbound *out = site->outbound;
 	if (!queue_wants(site->destination, outbound_now(out))) return false;
-	struct queue_job *job = queue_take(out->queue, site->destination, UINT32_MAX, outbound_now(out));
+	struct queue_job *job =
+		queue_take(out->queue, site->destination, UINT32_MAX, outbound_now(out));
 	if (!job) return false;
 	struct outcome outcome;
 	switch (rule->kind) {
@@ -75,9 +77,7 @@ static bool take_inline(struct site *site, const struct route_rule *rule)
 	case ROUTE_DISCARD:
 		outcome = outcome_local(OUTCOME_DELIVERED, "2.0.0", STR("discarded by rule"));
 		break;
-	default:
-		outcome = outcome_local(OUTCOME_FAILED, "5.7.1", rule->reject);
-		break;
+	default: outcome = outcome_local(OUTCOME_FAILED, "5.7.1", rule->reject); break;
 	}
 	out->stats.attempts++;
 	outbound_finish_all(out, job, &outcome);
@@ -90,8 +90,10 @@ static bool serve_site(struct site *site)
 	const struct route_rule *rule = destination_rule(site->destination);
 	bool smtp = rule->kind == ROUTE_MX || rule->kind == ROUTE_SMTP || rule->kind == ROUTE_LMTP;
 	if (!smtp) return take_inline(site, rule);
-	if (!list_empty(&site->idle)) return client_session_wake(client_session_of_idle(site->idle.next));
-	return queue_wants(site->destination, outbound_now(site->outbound)) && client_session_begin(site);
+	if (!list_empty(&site->idle))
+		return client_session_wake(client_session_of_idle(site->idle.next));
+	return queue_wants(site->destination, outbound_now(site->outbound)) &&
+		client_session_begin(site);
 }
 
 /* Each site in turn, one connection at a time, until none wants more.  */
@@ -129,8 +131,8 @@ struct outbound *outbound_new(const struct outbound_parts *parts)
 	return out;
 }
 
-void outbound_configure(struct outbound *out, struct queue *queue, struct router *router, const struct domains *domains,
-	struct str hostname)
+void outbound_configure(struct outbound *out, struct queue *queue, struct router *router,
+	const struct domains *domains, struct str hostname)
 {
 	out->queue = queue;
 	out->router = router;
@@ -152,7 +154,7 @@ void outbound_stop(struct outbound *out, void (*stopped)(void *context), void *c
 	out->stopping = true;
 	out->stopped = stopped;
 	out->context = context;
-	LIST_EACH_SAFE(&out->sessions, node) client_session_stop(client_session_of(node), false);
+	LIST_EACH_SAFE (&out->sessions, node) client_session_stop(client_session_of(node), false);
 	outbound_check_stopped(out);
 }
 
@@ -162,7 +164,8 @@ void outbound_free(struct outbound *out)
 	out->stopping = true;
 	out->stopped = NULL;
 	io_workers_stop(out->workers); /* mailboxes under way are finished */
-	while (!list_empty(&out->sessions)) client_session_stop(client_session_of(out->sessions.next), true);
+	while (!list_empty(&out->sessions))
+		client_session_stop(client_session_of(out->sessions.next), true);
 	ASSERT(list_empty(&out->deliveries));
 	while (!list_empty(&out->sites)) {
 		struct site *site = CONTAINER_OF(out->sites.next, struct site, link);

@@ -14,15 +14,15 @@ struct outbound_parts {
 	struct spool *spool;
 	struct latency *latency;
 	struct log *log;
-	struct str hostname;      /* our name in EHLO; outbound_configure gives it */
+	struct str hostname; /* our name in EHLO; outbound_configure gives it */
 };
 
 /* Starts the threads that write mailboxes.  parts are copied; what they point at is kept.  NULL: the system refuses.  */
 struct outbound *outbound_new(const struct outbound_parts *parts);
 /* Whom to ask from now on, before the first mail and at each new configuration; all are kept.  A router that is replaced must
  * live until no look-up of it runs: outbound_looking_up.  */
-void outbound_configure(struct outbound *out, struct queue *queue, struct router *router, const struct domains *domains,
-	struct str hostname);
+void outbound_configure(struct outbound *out, struct queue *queue, struct router *router,
+	const struct domains *domains, struct str hostname);
 
 /* For struct queue_drivers: context is the outbound.  */
 void outbound_ready(void *context, struct destination *d);

@@ -12,12 +12,12 @@ struct outbound {
 	struct queue *queue;
 	struct router *router;
 	const struct domains *domains;
-	struct io_workers *workers;  /* write mailboxes */
+	struct io_workers *workers; /* write mailboxes */
 	struct tls_context *tls;
-	struct list ready;           /* struct site: has mail that may go */
+	struct list ready; /* struct site: has mail that may go */
 	struct list sites;
-	struct list deliveries;      /* struct delivery */
-	struct list sessions;        /* struct client_session */
+	struct list deliveries; /* struct delivery */
+	struct list sessions;   /* struct client_session */
 	struct outbound_stats stats;
 	bool stopping;
 	void (*stopped)(void *context);
@@ -38,7 +38,8 @@ void outbound_check_stopped(struct outbound *out);
 msec outbound_now(const struct outbound *out);
 msec outbound_wall(const struct outbound *out);
 /* Give every recipient of the job the same outcome.  */
-void outbound_finish_all(struct outbound *out, struct queue_job *job, const struct outcome *outcome);
+void outbound_finish_all(
+	struct outbound *out, struct queue_job *job, const struct outcome *outcome);
 
 /* session.c: an SMTP or LMTP connection for the site: finds its hosts, connects, and works until nothing is left.  */
 struct client_session;

@@ -22,7 +22,8 @@ void reach_note_trouble(struct client_session *s, const struct outcome *o)
 
 void reach_give_up(struct client_session *s)
 {
-	queue_unreachable(s->outbound->queue, s->site->destination, &s->trouble, outbound_now(s->outbound), outbound_wall(s->outbound));
+	queue_unreachable(s->outbound->queue, s->site->destination, &s->trouble,
+		outbound_now(s->outbound), outbound_wall(s->outbound));
 	client_session_over(s);
 }
 
@@ -83,8 +84,8 @@ void reach_refused(struct client_session *s, const struct outcome *why)
 void reach_outrun(struct connect_race *race, const struct route_target *target, int64_t us)
 {
 	struct client_session *s = CONTAINER_OF(race, struct client_session, race);
-	latency_note(s->outbound->parts.latency, &target->address, us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
-		outbound_now(s->outbound));
+	latency_note(s->outbound->parts.latency, &target->address,
+		us > UINT32_MAX ? UINT32_MAX : (uint32_t)us, outbound_now(s->outbound));
 }
 
 void reach_won(struct connect_race *race, struct connection *connection, int error)
@@ -135,8 +136,8 @@ static bool demands_too_much(struct client_session *s)
 {
 	const struct route_rule *rule = destination_rule(s->site->destination);
 	if (rule->user.len == 0) return false;
-	struct outcome o = outcome_local(
-		OUTCOME_DEFERRED, "4.7.0", STR("logging in is required here by our rules, and not available"));
+	struct outcome o = outcome_local(OUTCOME_DEFERRED, "4.7.0",
+		STR("logging in is required here by our rules, and not available"));
 	reach_note_trouble(s, &o);
 	reach_give_up(s);
 	return true;
@@ -152,7 +153,8 @@ void reach_looked_up(struct route_lookup *lookup)
 		return;
 	}
 	if (lookup->failure.class == OUTCOME_FAILED) {
-		queue_impossible(out->queue, s->site->destination, &lookup->failure, outbound_now(s->outbound), outbound_wall(out));
+		queue_impossible(out->queue, s->site->destination, &lookup->failure,
+			outbound_now(s->outbound), outbound_wall(out));
 		client_session_over(s);
 		return;
 	}

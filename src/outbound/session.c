@@ -97,7 +97,10 @@ bool client_session_flush(struct client_session *s)
 	return sent;
 }
 
-static struct client_session *session_of_stream(struct io_stream *stream) { return connection_of(stream)->owner; }
+static struct client_session *session_of_stream(struct io_stream *stream)
+{
+	return connection_of(stream)->owner;
+}
 
 static void received(struct io_stream *stream, struct str octets)
 {
@@ -123,7 +126,8 @@ static void ended(struct io_stream *stream, int error)
 	client_session_work(s);
 }
 
-const struct io_stream_events client_session_events = {.received = received, .drained = drained, .ended = ended};
+const struct io_stream_events client_session_events = {
+	.received = received, .drained = drained, .ended = ended};
 
 /* ---- what the core says ---- */
 
@@ -159,7 +163,7 @@ static void on_failed(struct client_session *s, const struct outcome *why)
 	if (greeting) reach_refused(s, why);
 	bool quitting = s->state == SESSION_QUITTING || s->state == SESSION_IDLE;
 	if (!s->shaking) reach_note_trouble(s, why);
-	flights_drop(s); /* those that the core did not know yet */
+	flights_drop(s);         /* those that the core did not know yet */
 	client_session_flush(s); /* a last QUIT */
 	client_session_drop_connection(s);
 	if (greeting)
@@ -173,28 +177,19 @@ static void on_failed(struct client_session *s, const struct outcome *why)
 static void on_event(struct client_session *s, const struct smtp_client_event *event)
 {
 	switch (event->type) {
-	case SMTP_CLIENT_EVENT_READY:
-		on_ready(s);
-		break;
-	case SMTP_CLIENT_EVENT_CONTENT:
-		flight_wants_content(s, event->transaction);
-		break;
+	case SMTP_CLIENT_EVENT_READY: on_ready(s); break;
+	case SMTP_CLIENT_EVENT_CONTENT: flight_wants_content(s, event->transaction); break;
 	case SMTP_CLIENT_EVENT_DONE:
 		flight_done(s, event->transaction);
 		if (!s->moving) s->moving = reach_better_elsewhere(s);
 		break;
-	case SMTP_CLIENT_EVENT_FAILED:
-		on_failed(s, &event->outcome);
-		break;
+	case SMTP_CLIENT_EVENT_FAILED: on_failed(s, &event->outcome); break;
 	case SMTP_CLIENT_EVENT_CLOSED:
 		flights_drop(s);
 		client_session_over(s);
 		break;
-	case SMTP_CLIENT_EVENT_STARTTLS:
-		hop_tls_begin(s);
-		break;
-	case SMTP_CLIENT_EVENT_AUTH:
-		UNREACHABLE(); /* config does not ask for it */
+	case SMTP_CLIENT_EVENT_STARTTLS: hop_tls_begin(s); break;
+	case SMTP_CLIENT_EVENT_AUTH: UNREACHABLE(); /* config does not ask for it */
 	}
 }
 
@@ -213,7 +208,8 @@ static bool take_events(struct client_session *s)
 
 static void rest(struct client_session *s)
 {
-	bool spent = !smtp_client_ready(&s->client); /* the peer takes no more in this session (LIMITS MAILMAX) */
+	bool spent = !smtp_client_ready(
+		&s->client); /* the peer takes no more in this session (LIMITS MAILMAX) */
 	if (s->stopping || s->moving || spent) {
 		client_session_enter(s, SESSION_QUITTING);
 		smtp_client_quit(&s->client, now_of(s));
@@ -265,7 +261,8 @@ static void timer_fired(struct timer *timer)
 		client_session_enter(s, SESSION_WORKING);
 		client_session_work(s);
 	} else if (s->client_live) {
-		if (smtp_client_deadline(&s->client) <= now_of(s)) smtp_client_expire(&s->client, now_of(s));
+		if (smtp_client_deadline(&s->client) <= now_of(s))
+			smtp_client_expire(&s->client, now_of(s));
 		client_session_work(s);
 	}
 }
@@ -306,8 +303,9 @@ bool client_session_begin(struct site *site)
 	s->clear_target = NO_TARGET;
 	struct str helo = str_head(out->parts.hostname, sizeof s->helo);
 	memcpy(s->helo, helo.ptr, helo.len);
-	s->config = (struct smtp_client_config){
-		.helo = str_of(s->helo, helo.len), .lmtp = rule->kind == ROUTE_LMTP, .timeout = rule->timeout};
+	s->config = (struct smtp_client_config){.helo = str_of(s->helo, helo.len),
+		.lmtp = rule->kind == ROUTE_LMTP,
+		.timeout = rule->timeout};
 	s->lookup.done = reach_looked_up;
 	s->race.done = reach_won;
 	s->race.missed = reach_missed;

@@ -26,10 +26,10 @@ struct flight {
 	struct arena arena;
 	struct recode *recode; /* 8-bit content for a 7-bit hop; else NULL */
 	struct buf recoded;
-	struct str pending;    /* read, not yet taken by the core; the reader's, or in recoded */
-	uint64_t given;        /* octets of content the core has taken */
-	bool content;          /* the core has asked for content */
-	bool ended;            /* the recoder has written its last */
+	struct str pending; /* read, not yet taken by the core; the reader's, or in recoded */
+	uint64_t given;     /* octets of content the core has taken */
+	bool content;       /* the core has asked for content */
+	bool ended;         /* the recoder has written its last */
 };
 
 struct client_session {
@@ -45,23 +45,23 @@ struct client_session {
 	struct smtp_client_config config;
 	struct smtp_client client;
 	bool client_live;
-	struct tls *tls;        /* NULL in clear */
+	struct tls *tls; /* NULL in clear */
 	enum tls_verify tls_verify;
-	uint32_t clear_target;  /* TLS with it has failed and may be done without; NO_TARGET */
-	bool shaking;           /* STARTTLS was answered, the handshake is not done */
-	char host[400]; /* "mx1.example.net[192.0.2.1]:25" */
+	uint32_t clear_target; /* TLS with it has failed and may be done without; NO_TARGET */
+	bool shaking;          /* STARTTLS was answered, the handshake is not done */
+	char host[400];        /* "mx1.example.net[192.0.2.1]:25" */
 	uint16_t host_len;
 	struct flight flights[FLIGHTS];
 	struct timer timer;
 	struct outcome trouble; /* why the last target did not serve */
 	char trouble_text[OUTCOME_TEXT_MAX];
-	uint32_t served; /* transactions that were answered */
+	uint32_t served;          /* transactions that were answered */
 	uint32_t recipients_most; /* in one transaction, as the peer has shown; 0: not known */
-	bool busy;       /* inside client_session_work */
-	bool ours;       /* what it fails of is no fault of the peer's */
-	bool stopping;   /* take nothing new */
-	bool moving;     /* likewise: another host is better, or is to become known */
-	bool dead;       /* to be freed when no longer busy */
+	bool busy;                /* inside client_session_work */
+	bool ours;                /* what it fails of is no fault of the peer's */
+	bool stopping;            /* take nothing new */
+	bool moving;              /* likewise: another host is better, or is to become known */
+	bool dead;                /* to be freed when no longer busy */
 };
 
 /* session.c */

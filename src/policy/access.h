@@ -25,7 +25,8 @@ enum connection_verdict { CONNECTION_WELCOME, CONNECTION_TOO_MANY, CONNECTION_TO
 void connections_init(struct connection_counts *c, uint64_t seed);
 void connections_release(struct connection_counts *c);
 /* WELCOME counts it; then connections_leave when it ends.  */
-enum connection_verdict connections_enter(struct connection_counts *c, const struct net_address *client);
+enum connection_verdict connections_enter(
+	struct connection_counts *c, const struct net_address *client);
 void connections_leave(struct connection_counts *c, const struct net_address *client);
 
 #endif

@@ -43,12 +43,15 @@ static const char *read_line(struct str line, struct str *ret_name, struct sasl_
 {
 	*ret_name = word(&line);
 	uint64_t iterations;
-	if (!account_name_valid(*ret_name)) return "an account's name is an address such as alice@example.com";
-	if (!str_ieq(word(&line), STR("scram-sha-256"))) return "\"scram-sha-256\" is wanted behind the name";
+	if (!account_name_valid(*ret_name))
+		return "an account's name is an address such as alice@example.com";
+	if (!str_ieq(word(&line), STR("scram-sha-256")))
+		return "\"scram-sha-256\" is wanted behind the name";
 	if (!str_to_u64(word(&line), ITERATIONS_MAX, &iterations) || iterations == 0)
 		return "a number of iterations is wanted";
 	keys->iterations = (uint32_t)iterations;
-	if (!take_octets(&line, keys->salt, SASL_SALT) || !take_octets(&line, keys->stored, SASL_KEY) ||
+	if (!take_octets(&line, keys->salt, SASL_SALT) ||
+		!take_octets(&line, keys->stored, SASL_KEY) ||
 		!take_octets(&line, keys->server, SASL_KEY) || word(&line).len)
 		return "salt and two keys in base64 are wanted";
 	return NULL;

@@ -65,24 +65,32 @@ static void test_wrong_lines(void **state)
 	(void)state;
 	wrong("alice scram-sha-256 4096 " SALT " " KEY " " KEY,
 		"line 1: an account's name is an address such as alice@example.com");
-	wrong("\n#\na@b.example plain secret", "line 3: \"scram-sha-256\" is wanted behind the name");
-	wrong("a@b.example scram-sha-256 0 " SALT " " KEY " " KEY, "line 1: a number of iterations is wanted");
-	wrong("a@b.example scram-sha-256 4096 " SALT " " KEY, "line 1: salt and two keys in base64 are wanted");
+	wrong("\n#\na@b.example plain secret",
+		"line 3: \"scram-sha-256\" is wanted behind the name");
+	wrong("a@b.example scram-sha-256 0 " SALT " " KEY " " KEY,
+		"line 1: a number of iterations is wanted");
+	wrong("a@b.example scram-sha-256 4096 " SALT " " KEY,
+		"line 1: salt and two keys in base64 are wanted");
 	wrong("a@b.example scram-sha-256 4096 " KEY " " KEY " " KEY,
 		"line 1: salt and two keys in base64 are wanted");
 	wrong("a@b.example scram-sha-256 4096 " SALT " " KEY " " KEY " x",
 		"line 1: salt and two keys in base64 are wanted");
 	wrong("a@b.example scram-sha-256 4096 " SALT " " KEY " " KEY "\n"
-	      "A@b.example scram-sha-256 4096 " SALT " " KEY " " KEY "\n", "line 2: this account is there twice");
+	      "A@b.example scram-sha-256 4096 " SALT " " KEY " " KEY "\n",
+		"line 2: this account is there twice");
 }
 
 static void test_names(void **state)
 {
 	(void)state;
-	static const char *const good[] = {"a@b.example", "first.last+x@mail.example.com", "j\xc3\xb6rg@example.com"};
-	static const char *const bad[] = {"", "a", "a@", "@b", "a b@c.example", "a@b@c", "<a@b.example>", "a\x01@b", "#a@b"};
-	for (size_t i = 0; i < ARRAY_LEN(good); i++) assert_true(account_name_valid(str_from_c(good[i])));
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++) assert_false(account_name_valid(str_from_c(bad[i])));
+	static const char *const good[] = {
+		"a@b.example", "first.last+x@mail.example.com", "j\xc3\xb6rg@example.com"};
+	static const char *const bad[] = {
+		"", "a", "a@", "@b", "a b@c.example", "a@b@c", "<a@b.example>", "a\x01@b", "#a@b"};
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(account_name_valid(str_from_c(good[i])));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(account_name_valid(str_from_c(bad[i])));
 }
 
 int main(void)

@@ -7,19 +7,20 @@
 #include "mail/address.h"
 
 struct alias {
-	struct str name;            /* local part, lower case */
-	const struct str *targets;  /* whole addresses; a bare local part was completed with the domain */
+	struct str name; /* local part, lower case */
+	const struct str
+		*targets; /* whole addresses; a bare local part was completed with the domain */
 	uint32_t target_count;
 	struct map_node node;
 };
 
 struct local_domain {
-	struct str name;            /* lower case */
-	bool everyone;              /* users = "*": any local part */
-	bool accounts;              /* users absent: those who have an account here */
-	struct map users;           /* of struct local_user */
-	struct map aliases;         /* of struct alias; "*" is the catch-all */
-	struct str separator;       /* one character, or empty */
+	struct str name;      /* lower case */
+	bool everyone;        /* users = "*": any local part */
+	bool accounts;        /* users absent: those who have an account here */
+	struct map users;     /* of struct local_user */
+	struct map aliases;   /* of struct alias; "*" is the catch-all */
+	struct str separator; /* one character, or empty */
 	struct map_node node;
 };
 
@@ -29,7 +30,7 @@ struct local_user {
 };
 
 struct domains {
-	struct map names;           /* of struct local_domain */
+	struct map names; /* of struct local_domain */
 	/* Whether local@domain has an account; NULL: nobody has.  */
 	bool (*account)(void *context, struct str local, struct str domain);
 	void *context;
@@ -39,10 +40,10 @@ struct domains {
 const struct local_domain *domain_find(const struct domains *d, struct str name);
 
 enum expand_result {
-	EXPAND_FOREIGN,   /* not a local domain */
-	EXPAND_UNKNOWN,   /* local, and there is no such user: 550 5.1.1 */
+	EXPAND_FOREIGN, /* not a local domain */
+	EXPAND_UNKNOWN, /* local, and there is no such user: 550 5.1.1 */
 	EXPAND_DONE,
-	EXPAND_TOO_MANY,  /* over max: 452 4.5.3 */
+	EXPAND_TOO_MANY, /* over max: 452 4.5.3 */
 	EXPAND_NO_MEMORY,
 };
 
@@ -59,6 +60,7 @@ bool domain_mailbox(const struct local_domain *d, const struct address *a, struc
 /* Check all aliases of all domains for loops and for targets that do not exist: for each, complain(context, domain, alias, why).
  * Returns how many.  */
 uint32_t domains_check(const struct domains *d,
-	void (*complain)(void *context, struct str domain, struct str alias, struct str why), void *context);
+	void (*complain)(void *context, struct str domain, struct str alias, struct str why),
+	void *context);
 
 #endif

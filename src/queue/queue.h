@@ -25,13 +25,15 @@ struct queue;
 struct destination;
 
 struct queue_options {
-	msec retry[16];           /* the last repeats */
+	msec retry[16]; /* the last repeats */
 	uint32_t retry_count;
 	msec lifetime;
-	msec delay_notice;        /* 0: never */
-	uint32_t return_breaker;  /* a destination that answers so many messages in a row with 5xx for good is paused; 0: never */
-	struct str hostname;      /* kept */
-	const struct domains *domains; /* kept: a report to a local sender follows aliases; NULL: there are none */
+	msec delay_notice; /* 0: never */
+	uint32_t
+		return_breaker; /* a destination that answers so many messages in a row with 5xx for good is paused; 0: never */
+	struct str hostname; /* kept */
+	const struct domains *
+		domains; /* kept: a report to a local sender follows aliases; NULL: there are none */
 };
 
 struct queue_drivers {
@@ -45,12 +47,14 @@ struct queue_drivers {
 };
 
 /* options and table are kept until queue_configure gives others.  */
-struct queue *queue_new(struct spool *spool, struct history *history, const struct queue_options *options,
-	const struct route_table *table, const struct queue_drivers *drivers, uint64_t seed, struct log *log);
+struct queue *queue_new(struct spool *spool, struct history *history,
+	const struct queue_options *options, const struct route_table *table,
+	const struct queue_drivers *drivers, uint64_t seed, struct log *log);
 /* Before or after spool_close: a DSN under way is committed, or made again from what is on disk.  */
 void queue_free(struct queue *q);
 /* Options and routes have changed: every domain finds its destination anew.  */
-void queue_configure(struct queue *q, const struct queue_options *options, const struct route_table *table, msec now, msec wall);
+void queue_configure(struct queue *q, const struct queue_options *options,
+	const struct route_table *table, msec now, msec wall);
 
 /* Link a recipient that recovery found (to be called by spool_each_recovered).  */
 void queue_recovered(struct queue *q, slot recipient, struct str domain);
@@ -73,9 +77,9 @@ struct queue_job {
 	slot message;
 	uint64_t id;
 	uint32_t count;
-	slot *recipients;     /* count; 0 where the operator deleted it meanwhile */
-	uint32_t *indices;    /* count: index into the envelope, ascending */
-	struct list link;     /* the queue's */
+	slot *recipients;  /* count; 0 where the operator deleted it meanwhile */
+	uint32_t *indices; /* count: index into the envelope, ascending */
+	struct list link;  /* the queue's */
 	msec began;
 	/* The driver's, of message, borrowed until queue_finish returns.  NULL: the queue reads it itself, which costs a
 	 * read of the spool.  */
@@ -89,18 +93,22 @@ void queue_opened(struct queue *q, struct destination *d);
 void queue_closed(struct queue *q, struct destination *d, msec now);
 /* The next transaction for d, of at most recipients_max recipients; they become ACTIVE.  NULL: none is ready, or the rate or
  * backoff says not now.  The job is the queue's until queue_finish.  */
-struct queue_job *queue_take(struct queue *q, struct destination *d, uint32_t recipients_max, msec now);
+struct queue_job *queue_take(
+	struct queue *q, struct destination *d, uint32_t recipients_max, msec now);
 /* What each recipient got (job->count outcomes, borrowed).  OUTCOME_NONE: not tried; due again at once.  Writes outcomes, due
  * times and history; makes DSNs.  The job is gone.  */
-void queue_finish(struct queue *q, struct queue_job *job, const struct outcome *outcomes, msec now, msec wall);
+void queue_finish(struct queue *q, struct queue_job *job, const struct outcome *outcomes, msec now,
+	msec wall);
 
 /* The destination as a whole: reached and served (the window grows, what waits is woken) or not (the window shrinks,
  * backoff unless other connections are served; why is kept for the operator, copied).  queue_unreachable comes before the
  * queue_closed of the connection that failed.  */
 void queue_served(struct queue *q, struct destination *d, msec now);
-void queue_unreachable(struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall);
+void queue_unreachable(
+	struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall);
 /* The destination cannot exist (5.1.2, 5.1.10, 5.4.6): everything waiting for it gets this outcome now, in slices.  */
-void queue_impossible(struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall);
+void queue_impossible(
+	struct queue *q, struct destination *d, const struct outcome *why, msec now, msec wall);
 
 /* Of the table in use; after queue_configure a destination that gets no mail any more may have any rule.  */
 const struct route_rule *destination_rule(const struct destination *d);
@@ -118,31 +126,35 @@ enum queue_act { QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE };
 /* On one recipient slot.  DELETE wins over an attempt in flight.  False: it does not apply in its state.  */
 bool queue_act(struct queue *q, slot recipient, enum queue_act act, msec now, msec wall);
 
-struct queue_view {           /* of one recipient; strings borrowed from arena and queue */
+struct queue_view { /* of one recipient; strings borrowed from arena and queue */
 	enum recipient_state state;
 	uint32_t attempts;
-	msec next_attempt;    /* wall; 0: none planned */
+	msec next_attempt; /* wall; 0: none planned */
 	struct str destination;
-	struct str reason;    /* why it waits, in words: "greylisted by ..." or what the destination waits for */
+	struct str
+		reason; /* why it waits, in words: "greylisted by ..." or what the destination waits for */
 };
-void queue_view(struct queue *q, slot recipient, struct arena *arena, msec now, msec wall, struct queue_view *ret);
+void queue_view(struct queue *q, slot recipient, struct arena *arena, msec now, msec wall,
+	struct queue_view *ret);
 
 struct destination_view {
 	struct str key;
 	uint32_t ready, deferred, active, held, connections, window;
-	msec next_attempt;    /* wall; 0: now */
-	struct str reason;    /* of the backoff or pause; empty: none */
-	bool paused;          /* by the return breaker */
+	msec next_attempt; /* wall; 0: now */
+	struct str reason; /* of the backoff or pause; empty: none */
+	bool paused;       /* by the return breaker */
 	uint64_t delivered, failed, deferrals;
 };
 /* Visit each destination until visit returns false.  */
-void queue_each_destination(struct queue *q, bool (*visit)(void *context, const struct destination_view *v),
-	void *context, msec now, msec wall);
+void queue_each_destination(struct queue *q,
+	bool (*visit)(void *context, const struct destination_view *v), void *context, msec now,
+	msec wall);
 
 struct queue_stats {
-	uint64_t accepted, delivered, failed, expired, deleted, deferrals, bounces; /* recipients; bounces: DSNs made */
+	uint64_t accepted, delivered, failed, expired, deleted, deferrals,
+		bounces; /* recipients; bounces: DSNs made */
 	uint32_t messages, recipients, ready, deferred, active, held, destinations;
-	msec oldest;          /* wall time of the oldest message's acceptance, as the last sweep saw it; 0: empty */
+	msec oldest; /* wall time of the oldest message's acceptance, as the last sweep saw it; 0: empty */
 };
 void queue_stats(struct queue *q, struct queue_stats *ret);
 /* Assert the invariant and the conservation law (in = out + held + queued); walks everything.  */

@@ -12,11 +12,11 @@ enum { ROUTE_TARGETS_MAX = 32, ROUTE_MX_MAX = 64 };
 
 /* One address to connect to.  */
 struct route_target {
-	char host[256];              /* the exchanger's name; the address when it has none */
-	struct net_address address;  /* with port; NET_UNIX for a socket */
-	uint16_t preference;         /* 0 when there is no MX */
-	bool secure;                 /* name and address were DNSSEC-validated */
-	uint32_t latency_us;         /* remembered; 0: unknown */
+	char host[256];             /* the exchanger's name; the address when it has none */
+	struct net_address address; /* with port; NET_UNIX for a socket */
+	uint16_t preference;        /* 0 when there is no MX */
+	bool secure;                /* name and address were DNSSEC-validated */
+	uint32_t latency_us;        /* remembered; 0: unknown */
 };
 
 struct router;
@@ -24,14 +24,15 @@ struct router;
 struct router_options {
 	struct resolver *resolver;
 	struct latency *latency;
-	struct str hostname;                  /* ours: an MX of this name is a loop */
-	const struct net_address *listening;  /* our own listeners */
+	struct str hostname;                 /* ours: an MX of this name is a loop */
+	const struct net_address *listening; /* our own listeners */
 	uint32_t listening_count;
-	bool ipv6, ipv4;                      /* families to use */
+	bool ipv6, ipv4; /* families to use */
 	uint64_t seed;
 };
 
-struct router *router_new(struct io *io, const struct router_options *options); /* options are copied; arrays kept */
+struct router *router_new(
+	struct io *io, const struct router_options *options); /* options are copied; arrays kept */
 void router_free(struct router *r);
 /* Follow other options from the next look-up on (the seed stays).  */
 void router_configure(struct router *r, const struct router_options *options);
@@ -46,15 +47,16 @@ struct route_lookup {
 	void (*done)(struct route_lookup *l);
 	struct route_target *targets; /* the lookup's own memory until route_lookup_clear */
 	uint32_t count;
-	bool secure;                  /* the MX set was DNSSEC-validated */
-	bool mx_found;                /* from MX records, not by fallback */
-	struct outcome failure;       /* text is the lookup's */
-	char ascii[256];              /* the domain as it was asked for (A-labels) */
+	bool secure;            /* the MX set was DNSSEC-validated */
+	bool mx_found;          /* from MX records, not by fallback */
+	struct outcome failure; /* text is the lookup's */
+	char ascii[256];        /* the domain as it was asked for (A-labels) */
 	struct route_lookup_private *private;
 };
 
 /* Begin; done never comes before this returns.  rule and domain are borrowed for the call.  */
-void route_lookup(struct router *r, struct route_lookup *l, const struct route_rule *rule, struct str domain);
+void route_lookup(
+	struct router *r, struct route_lookup *l, const struct route_rule *rule, struct str domain);
 /* End it, whether it runs or is done; its memory goes.  */
 void route_lookup_clear(struct route_lookup *l);
 

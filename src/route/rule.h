@@ -8,15 +8,21 @@
 #include "base/map.h"
 
 enum route_kind {
-	ROUTE_MX,      /* the domain's mail exchangers */
-	ROUTE_SMTP,    /* these hosts */
-	ROUTE_LMTP,    /* LMTP to a host, or to a local socket when socket is set */
+	ROUTE_MX,   /* the domain's mail exchangers */
+	ROUTE_SMTP, /* these hosts */
+	ROUTE_LMTP, /* LMTP to a host, or to a local socket when socket is set */
 	ROUTE_MAILDIR,
 	ROUTE_DISCARD, /* delivered to nowhere */
 	ROUTE_REJECT,  /* returned with these words */
 };
 
-enum route_tls { ROUTE_TLS_OFF, ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRED, ROUTE_TLS_VERIFY, ROUTE_TLS_DANE };
+enum route_tls {
+	ROUTE_TLS_OFF,
+	ROUTE_TLS_OPPORTUNISTIC,
+	ROUTE_TLS_REQUIRED,
+	ROUTE_TLS_VERIFY,
+	ROUTE_TLS_DANE
+};
 
 struct route_host {
 	struct str host; /* name or address, without brackets */
@@ -29,24 +35,24 @@ struct route_rate {
 };
 
 struct route_rule {
-	struct str name;              /* as configured, lower case */
-	bool local;                   /* made from a `domain` block */
+	struct str name; /* as configured, lower case */
+	bool local;      /* made from a `domain` block */
 	enum route_kind kind;
 	const struct route_host *hosts;
 	uint32_t host_count;
-	struct str socket;            /* LMTP over a local socket: its path */
-	struct str maildir;           /* MAILDIR: path with %{user} and %{domain}, absolute */
-	struct str reject;            /* REJECT: the words */
-	bool latency;                 /* mx = latency */
-	uint16_t port;                /* for ROUTE_MX */
+	struct str socket;  /* LMTP over a local socket: its path */
+	struct str maildir; /* MAILDIR: path with %{user} and %{domain}, absolute */
+	struct str reject;  /* REJECT: the words */
+	bool latency;       /* mx = latency */
+	uint16_t port;      /* for ROUTE_MX */
 	enum route_tls tls;
 	uint32_t connections;
 	struct route_rate rate;
 	struct str user;
 	struct str password_file;
 	bool allow_loopback;
-	msec timeout;                 /* 0: RFC 5321 4.5.3.2 */
-	struct map_node node;         /* the table's */
+	msec timeout;         /* 0: RFC 5321 4.5.3.2 */
+	struct map_node node; /* the table's */
 };
 
 struct route_table {

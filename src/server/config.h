@@ -11,12 +11,12 @@
 #include "route/rule.h"
 
 struct config {
-	struct arena arena;           /* owns every string and array below */
-	struct str file;              /* where it was read from; empty: the defaults */
+	struct arena arena; /* owns every string and array below */
+	struct str file;    /* where it was read from; empty: the defaults */
 
 	struct str hostname;
-	struct str state;             /* directory, absolute, NUL-terminated; so are all paths here */
-	struct str control;           /* path of the control socket */
+	struct str state;   /* directory, absolute, NUL-terminated; so are all paths here */
+	struct str control; /* path of the control socket */
 
 	const struct listener_options *listeners;
 	uint32_t listener_count;
@@ -25,12 +25,12 @@ struct config {
 	struct access_list relay_from;
 
 	struct domains domains;
-	struct route_table routes;    /* with the local domains in it */
+	struct route_table routes; /* with the local domains in it */
 
 	struct queue_options queue;
 
 	struct {
-		uint64_t message;         /* octets */
+		uint64_t message; /* octets */
 		uint32_t recipients;
 		uint32_t connections, connections_per_client;
 		uint32_t errors;
@@ -45,17 +45,27 @@ struct config {
 		enum dns_validate validate;
 	} dns;
 
-	struct { msec keep; uint64_t size; } history;
-	struct { struct str bind, token_file; } http;
-	struct { enum log_format format; enum log_level level; } log;
+	struct {
+		msec keep;
+		uint64_t size;
+	} history;
+	struct {
+		struct str bind, token_file;
+	} http;
+	struct {
+		enum log_format format;
+		enum log_level level;
+	} log;
 };
 
 /* Read file (empty: the defaults of INTERFACE alone).  hostname: this machine's, for the default.  Every mistake is appended to
  * complaints as a line "FILE:LINE: what is wrong, and what would be right"; NULL when there was any.  */
-struct config *config_read(struct io *io, struct str file, struct str hostname, struct buf *complaints);
+struct config *config_read(
+	struct io *io, struct str file, struct str hostname, struct buf *complaints);
 void config_free(struct config *c);
 
 /* In place of the `listen` blocks: "HOST[:PORT]" as given to `serve`; names are resolved.  False, and a complaint.  */
-bool config_listen(struct config *c, struct str const *binds, uint32_t count, struct buf *complaints);
+bool config_listen(
+	struct config *c, struct str const *binds, uint32_t count, struct buf *complaints);
 
 #endif

@@ -25,7 +25,8 @@ static void say_why_not(struct server *s, const char *path, int error)
 	log_begin(s->log, LOG_ERROR, STR_NONE, "no-control-socket");
 	log_str(s->log, "path", str_from_c(path));
 	log_str(s->log, "why", str_from_c(strerror(-error)));
-	log_str(s->log, "what", STR("`rockdove queue` and `trace` will not reach this server; set `control` to a path it may make"));
+	log_str(s->log, "what",
+		STR("`rockdove queue` and `trace` will not reach this server; set `control` to a path it may make"));
 	log_end(s->log);
 }
 
@@ -33,7 +34,8 @@ static void listen_at(struct server *s, struct str path)
 {
 	s->control_path = strndup(path.ptr, path.len);
 	int error = -ENOMEM;
-	if (s->control_path) s->control = control_open(s->admin, control_commands, s->control_path, &error);
+	if (s->control_path)
+		s->control = control_open(s->admin, control_commands, s->control_path, &error);
 	if (!s->control) say_why_not(s, s->control_path ? s->control_path : "", error);
 }
 
@@ -41,7 +43,8 @@ static void close_socket(struct server *s)
 {
 	if (s->control) {
 		control_close(s->control);
-		if (io_unlink(s->io, s->control_path) != 0) say_why_not(s, s->control_path, -ENOENT);
+		if (io_unlink(s->io, s->control_path) != 0)
+			say_why_not(s, s->control_path, -ENOENT);
 	}
 	free(s->control_path);
 	s->control = NULL;

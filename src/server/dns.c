@@ -25,7 +25,8 @@ static struct resolver *open_with(struct server *s, const struct config *c, cons
 
 static bool is_same(const struct config *a, const struct config *b)
 {
-	if (a->dns.validate != b->dns.validate || a->dns.server_count != b->dns.server_count) return false;
+	if (a->dns.validate != b->dns.validate || a->dns.server_count != b->dns.server_count)
+		return false;
 	for (uint32_t i = 0; i < a->dns.server_count; i++) {
 		const struct net_address *one = &a->dns.servers[i], *other = &b->dns.servers[i];
 		if (one->port != other->port || !net_same_host(one, other)) return false;

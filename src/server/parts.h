@@ -22,20 +22,20 @@ struct server {
 	struct io_workers *history_workers;
 	struct latency *latency;
 	struct resolver *resolver;
-	struct list retired;        /* resolvers of earlier configurations: dns.c */
+	struct list retired; /* resolvers of earlier configurations: dns.c */
 	struct router *router;
 	struct queue *queue;
 	struct outbound *outbound;
 	struct inbound *inbound;
 	struct control *control;
 	struct admin *admin;
-	struct accounts *accounts;  /* as last read; NULL: not yet, and of which file: */
+	struct accounts *accounts; /* as last read; NULL: not yet, and of which file: */
 	msec accounts_mtime;
 	uint64_t accounts_size;
-	char *control_path;         /* that the socket stands at */
+	char *control_path; /* that the socket stands at */
 	struct net_address listening[256];
-	uint32_t bound_count;        /* so many of them are listeners, as bound */
-	uint32_t listening_count;    /* and behind those, what stands for the ones on every address */
+	uint32_t bound_count;     /* so many of them are listeners, as bound */
+	uint32_t listening_count; /* and behind those, what stands for the ones on every address */
 	struct io_hook queue_hook;
 	struct io_hook log_hook;
 	struct timer queue_timer;
@@ -55,7 +55,8 @@ bool server_has_account(void *context, struct str local, struct str domain);
 
 /* tls.c: the certificate of the listeners of c, read, or made and saved when there is none; the caller's.  *ret is NULL
  * when no listener has TLS.  False: it cannot be had; why is appended.  */
-bool MUST_CHECK server_tls(struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
+bool MUST_CHECK server_tls(
+	struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
 
 /* dns.c: the resolver, for the router that is made after it.  False: *ret_why.  */
 bool server_open_dns(struct server *s, const char **ret_why);

@@ -9,7 +9,7 @@
 #include <sysexits.h>
 
 enum {
-	STOP_MS = 20 * 1000,       /* how long an orderly stop waits for peers */
+	STOP_MS = 20 * 1000, /* how long an orderly stop waits for peers */
 	LATENCY_HOSTS = 100 * 1000,
 	LISTENING_MAX = 256,
 };
@@ -18,7 +18,8 @@ const struct config *server_config(const struct server *s) { return s->office->c
 
 /* ---- saying what cannot be ---- */
 
-static struct server *refuse(struct server *s, int code, int *ret_exit, const char *what, const char *why)
+static struct server *refuse(
+	struct server *s, int code, int *ret_exit, const char *what, const char *why)
 {
 	log_begin(s->log, LOG_ERROR, STR_NONE, "cannot-start");
 	log_str(s->log, "what", str_from_c(what));
@@ -37,12 +38,15 @@ static void warn_about_disk(struct server *s, const char *path)
 	enum io_fs kind;
 	if (io_fs(s->io, path, &free_octets, &kind) != 0 || kind == IO_FS_DISK) return;
 	static const char *const words[] = {
-		[IO_FS_MEMORY] = "this directory lies in memory (tmpfs): all mail in it is lost when the machine stops; set "
-				 "`state` to a directory on a disk",
-		[IO_FS_OVERLAY] = "this directory lies in the container's own layer (overlay): all mail in it is lost when the "
-				  "container is removed; mount a volume and set `state` to it",
-		[IO_FS_NETWORK] = "this directory lies on a network or user-space file system: whether it keeps what it "
-				  "has acknowledged is up to that system; prefer a local disk",
+		[IO_FS_MEMORY] =
+			"this directory lies in memory (tmpfs): all mail in it is lost when the machine stops; set "
+			"`state` to a directory on a disk",
+		[IO_FS_OVERLAY] =
+			"this directory lies in the container's own layer (overlay): all mail in it is lost when the "
+			"container is removed; mount a volume and set `state` to it",
+		[IO_FS_NETWORK] =
+			"this directory lies on a network or user-space file system: whether it keeps what it "
+			"has acknowledged is up to that system; prefer a local disk",
 	};
 	log_begin(s->log, LOG_WARN, STR_NONE, "state-not-on-disk");
 	log_str(s->log, "path", str_from_c(path));
@@ -234,12 +238,15 @@ static void destination_gone(void *context, struct destination *d)
 
 static bool open_queue(struct server *s)
 {
-	struct outbound_parts parts = {.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
+	struct outbound_parts parts = {
+		.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
-	struct queue_drivers drivers = {.ready = destination_ready, .gone = destination_gone, .context = s};
+	struct queue_drivers drivers = {
+		.ready = destination_ready, .gone = destination_gone, .context = s};
 	const struct config *c = server_config(s);
-	s->queue = queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
+	s->queue =
+		queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
 	if (!s->queue) return false;
 	spool_each_recovered(s->spool, link_recovered, s);
 	return true;
@@ -253,7 +260,8 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 	rules.accounts_context = s;
 	office->config->domains.account = server_has_account;
 	office->config->domains.context = s;
-	bool fine = server_tls(s, office->config, &rules.tls, why) && inbound_configure(s->inbound, &rules, why);
+	bool fine = server_tls(s, office->config, &rules.tls, why) &&
+		inbound_configure(s->inbound, &rules, why);
 	tls_context_release(rules.tls);
 	if (fine) office->users++;
 	return fine;
@@ -261,8 +269,11 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 
 static bool open_inbound(struct server *s, struct buf *why)
 {
-	struct inbound_parts parts = {
-		.io = s->io, .spool = s->spool, .queue = s->queue, .history = s->history, .log = s->log};
+	struct inbound_parts parts = {.io = s->io,
+		.spool = s->spool,
+		.queue = s->queue,
+		.history = s->history,
+		.log = s->log};
 	s->inbound = inbound_new(&parts, seed(s));
 	if (!s->inbound) return false;
 	return follow(s, s->office, why);
@@ -276,7 +287,8 @@ static void open_history(struct server *s)
 	char *path = state_path(s, "history");
 	s->history_workers = io_workers_start(s->io, 1, "history");
 	if (path && s->history_workers)
-		s->history = history_open(s->io, s->history_workers, path, c->history.keep, c->history.size, s->log, &error);
+		s->history = history_open(s->io, s->history_workers, path, c->history.keep,
+			c->history.size, s->log, &error);
 	if (!s->history && c->history.keep) {
 		log_begin(s->log, LOG_ERROR, STR_NONE, "no-history");
 		log_str(s->log, "path", str_from_c(path ? path : ""));
@@ -330,7 +342,8 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	warn_about_disk(s, state);
 	error = open_spool(s, &why);
 	if (error == -EWOULDBLOCK)
-		return refuse(s, EX_TEMPFAIL, ret_exit, state, "another server uses this state; stop it first");
+		return refuse(s, EX_TEMPFAIL, ret_exit, state,
+			"another server uses this state; stop it first");
 	if (error) return refuse(s, EX_IOERR, ret_exit, "spool", why ? why : strerror(-error));
 	open_history(s);
 	if (!open_routing(s, &why)) return refuse(s, EX_UNAVAILABLE, ret_exit, "dns", why);
@@ -348,7 +361,8 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	if (!open_router(s)) return refuse(s, EX_OSERR, ret_exit, "router", "out of memory");
 	outbound_configure(s->outbound, s->queue, s->router, &config->domains, config->hostname);
 	server_open_control(s);
-	io_before_sleep(io, &s->log_hook); /* last: what the others said leaves in the same wake-up */
+	io_before_sleep(
+		io, &s->log_hook); /* last: what the others said leaves in the same wake-up */
 	log_ready(s);
 	return s;
 }
@@ -446,7 +460,9 @@ void server_free(struct server *s)
 	s->outbound = NULL;
 	if (s->router) router_free(s->router);
 	server_close_dns(s);
-	if (s->spool) spool_close(s->spool); /* commits under way end here: inbound and queue are still there */
+	if (s->spool)
+		spool_close(
+			s->spool); /* commits under way end here: inbound and queue are still there */
 	if (s->queue) queue_free(s->queue);
 	inbound_free(s->inbound);
 	if (s->history) history_close(s->history);

@@ -45,23 +45,28 @@ static bool save(struct server *s, struct str path, struct str pem, struct buf *
 	return error == 0 || fail(why, path, strerror(-error));
 }
 
-static bool make(struct server *s, const struct config *c, struct buf *chain, struct buf *key, struct buf *why)
+static bool make(struct server *s, const struct config *c, struct buf *chain, struct buf *key,
+	struct buf *why)
 {
 	if (!certificate_make(c->hostname, io_wall(s->io), OWN_DAYS, chain, key))
 		return fail(why, c->tls_certificate, "cannot be made");
-	if (!save(s, c->tls_key, buf_str(key), why) || !save(s, c->tls_certificate, buf_str(chain), why))
+	if (!save(s, c->tls_key, buf_str(key), why) ||
+		!save(s, c->tls_certificate, buf_str(chain), why))
 		return false;
 	log_begin(s->log, LOG_INFO, STR_NONE, "certificate-made");
 	log_str(s->log, "path", c->tls_certificate);
 	log_str(s->log, "name", c->hostname);
-	log_str(s->log, "what", STR("self-signed: it keeps out who listens, not who pretends to be this host"));
+	log_str(s->log, "what",
+		STR("self-signed: it keeps out who listens, not who pretends to be this host"));
 	log_end(s->log);
 	return true;
 }
 
-static bool get(struct server *s, const struct config *c, struct buf *chain, struct buf *key, struct buf *why)
+static bool get(struct server *s, const struct config *c, struct buf *chain, struct buf *key,
+	struct buf *why)
 {
-	bool any = io_path_exists(s->io, c->tls_certificate.ptr) || io_path_exists(s->io, c->tls_key.ptr);
+	bool any = io_path_exists(s->io, c->tls_certificate.ptr) ||
+		io_path_exists(s->io, c->tls_key.ptr);
 	if (!any) return make(s, c, chain, key, why);
 	return load(s, c->tls_certificate, chain, why) && load(s, c->tls_key, key, why);
 }
@@ -72,7 +77,9 @@ static void log_until(struct server *s, const struct config *c, const struct tls
 	if (left > DAYS(WARN_DAYS)) return;
 	log_begin(s->log, LOG_WARN, STR_NONE, "certificate-ends");
 	log_str(s->log, "path", c->tls_certificate);
-	log_str(s->log, "what", left < 0 ? STR("it has expired; clients that verify will not come") : STR("it expires soon"));
+	log_str(s->log, "what",
+		left < 0 ? STR("it has expired; clients that verify will not come")
+			 : STR("it expires soon"));
 	log_i64(s->log, "days", left / DAYS(1));
 	log_end(s->log);
 }

@@ -11,17 +11,20 @@
 struct history;
 
 enum history_event {
-	HISTORY_ACCEPTED = 1,  /* envelope, message_id */
-	HISTORY_ATTEMPT,       /* outcome of one recipient, elapsed */
-	HISTORY_HELD, HISTORY_RELEASED, HISTORY_RETRIED, HISTORY_DELETED, /* by the operator */
-	HISTORY_BOUNCED,       /* a DSN was queued: other_id */
+	HISTORY_ACCEPTED = 1, /* envelope, message_id */
+	HISTORY_ATTEMPT,      /* outcome of one recipient, elapsed */
+	HISTORY_HELD,
+	HISTORY_RELEASED,
+	HISTORY_RETRIED,
+	HISTORY_DELETED, /* by the operator */
+	HISTORY_BOUNCED, /* a DSN was queued: other_id */
 	HISTORY_DELAY_TOLD,
-	HISTORY_DONE,          /* no recipient is open any more */
+	HISTORY_DONE, /* no recipient is open any more */
 };
 
 struct history_record {
 	enum history_event event;
-	uint64_t id;              /* queue id */
+	uint64_t id; /* queue id */
 	msec wall;
 	/* ACCEPTED */
 	struct str sender, client, helo, account, tls, message_id;
@@ -31,15 +34,15 @@ struct history_record {
 	/* ATTEMPT, HELD.. */
 	struct str recipient;
 	struct outcome outcome;
-	msec elapsed;             /* of the attempt */
-	msec due;                 /* wall: next attempt after a deferral */
+	msec elapsed; /* of the attempt */
+	msec due;     /* wall: next attempt after a deferral */
 	uint64_t other_id;
 };
 
 /* keep: 0 is not at all.  NULL when the directory cannot be used (ret_error -errno).  workers: where files are written and
  * searched.  */
-struct history *history_open(struct io *io, struct io_workers *workers, const char *directory, msec keep,
-	uint64_t size_max, struct log *log, int *ret_error);
+struct history *history_open(struct io *io, struct io_workers *workers, const char *directory,
+	msec keep, uint64_t size_max, struct log *log, int *ret_error);
 /* Write what is gathered, at once.  Searches under way end without a word.  Memory may stay until the workers have ended.  */
 void history_close(struct history *h);
 /* Others from now on; keep 0 deletes everything.  */

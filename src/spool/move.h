@@ -55,8 +55,8 @@ struct move {
 	struct segment *victim;
 	struct move_item items[MOVE_ITEMS];
 	uint32_t count;
-	size_t octets;  /* to be read, about */
-	uint64_t moved; /* messages, in this pass */
+	size_t octets;   /* to be read, about */
+	uint64_t moved;  /* messages, in this pass */
 	bool incomplete; /* something could not be moved in this pass: the victim is not empty */
 };
 

@@ -12,7 +12,7 @@ struct chain {
 	uint32_t offset;            /* / 8 */
 	uint64_t accept_generation; /* what lies before the accept record is in it */
 	uint32_t accept_offset;
-	int error;                  /* the chain goes on, but could not be read: a negative errno */
+	int error; /* the chain goes on, but could not be read: a negative errno */
 	struct buf record;
 };
 

@@ -89,7 +89,7 @@ struct disk_chunk {
 	uint32_t part;
 };
 
-struct disk_state { /* then `count` of disk_recipient, each with its outcome */
+struct disk_state {      /* then `count` of disk_recipient, each with its outcome */
 	uint32_t number; /* of the message's state record before this; 0: it supersedes all */
 	uint32_t offset; /* / 8 */
 	uint16_t flags;  /* SPOOL_MESSAGE_DELAY_TOLD */

@@ -20,8 +20,8 @@ struct scan {
 	struct summary *summary;
 	uint64_t end;  /* of the records, a multiple of RECORD_BLOCK */
 	uint32_t lost; /* records that were damaged */
-	bool torn;    /* something behind `synced` is not whole: it was on its way */
-	bool unknown; /* there are records of a kind that is not known here */
+	bool torn;     /* something behind `synced` is not whole: it was on its way */
+	bool unknown;  /* there are records of a kind that is not known here */
 };
 
 /* Fill in the results; summary must be empty.  0; -EIO, -ENOMEM.  */

@@ -149,8 +149,7 @@ static int open_in(struct spool *s, struct spool_report *report, const char **re
 {
 	*ret_why = "no memory";
 	if (!s->path || !segments_init(&s->segments)) return -ENOMEM;
-	*ret_why =
-		"the directory of the spool cannot be made or used: look at its path and owner";
+	*ret_why = "the directory of the spool cannot be made or used: look at its path and owner";
 	int error = io_dir_make(s->io, s->path);
 	if (!error) error = lock(s);
 	if (error == -EWOULDBLOCK) *ret_why = "another server is running on this spool";
