@@ -343,7 +343,8 @@ static void test_the_first_is_the_first_in_the_alphabet(void **state)
 {
 	struct town *t = *state;
 	assert_null(domains_first(&t->domains));
-	for (const char *const *name = (const char *const[]){"c.test", "bb.test", "b", "b.test", NULL};
+	for (const char *const *name =
+			(const char *const[]){"c.test", "bb.test", "b", "b.test", NULL};
 		*name; name++)
 		add_domain(t, *name);
 	assert_true(str_eq(domains_first(&t->domains)->name, STR("b")));

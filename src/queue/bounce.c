@@ -24,7 +24,7 @@ struct bounce {
 	struct queue *queue; /* NULL: the queue is gone, only the commit's end is awaited */
 	uint32_t number;
 	bool committing;
-	bool failure; /* it speaks of one */
+	bool failure;     /* it speaks of one */
 	uint64_t id;      /* of the message it speaks of */
 	struct list link; /* queue.bounces_waiting, when not committing */
 	struct spool_writer writer;

@@ -19,7 +19,7 @@ enum history_event {
 	HISTORY_DELETED, /* by the operator */
 	HISTORY_BOUNCED, /* a DSN was queued: other_id */
 	HISTORY_DELAY_TOLD,
-	HISTORY_DONE, /* no recipient is open any more */
+	HISTORY_DONE,     /* no recipient is open any more */
 	HISTORY_ALIAS,    /* recipient, as it was given, stood for recipients */
 	HISTORY_REPORTED, /* as BOUNCED, where nothing failed: a delay, or what was asked for */
 	HISTORY_EVENTS
