@@ -52,7 +52,7 @@ struct spool_model {
 	uint64_t certain; /* what was recorded up to here is on disk */
 	uint64_t acknowledged, checked;
 	uint64_t lost; /* by damage, in the last recovery */
-	msec bound; /* what is older is certain; 0: the disk is not that good */
+	msec bound;    /* what is older is certain; 0: the disk is not that good */
 };
 
 void model_init(struct spool_model *m, struct world *world);

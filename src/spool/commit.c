@@ -253,8 +253,8 @@ static int mark_open(struct batch *b)
 	if (!b->opens) return 0;
 	size_t list = b->batch_record + sizeof(struct disk_record) + sizeof(struct disk_batch) +
 		sizeof(struct disk_record);
-	return trailer_mark_open(b->spool->io, &b->segment->file, header,
-		str_skip(buf_str(&b->lead), list));
+	return trailer_mark_open(
+		b->spool->io, &b->segment->file, header, str_skip(buf_str(&b->lead), list));
 }
 
 /* A freed record on the disk makes its segment free.  Should that record be spoilt one day, the header

@@ -20,11 +20,8 @@ void header_make(
 void header_make_freed(
 	struct disk_header *h, uint32_t number, uint64_t generation, uint64_t salt, uint64_t size)
 {
-	*h = (struct disk_header){.number = number,
-		.generation = generation,
-		.salt = salt,
-		.size = size,
-		.freed = 1};
+	*h = (struct disk_header){
+		.number = number, .generation = generation, .salt = salt, .size = size, .freed = 1};
 	make(h);
 }
 

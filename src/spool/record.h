@@ -26,7 +26,7 @@ struct disk_header {
 	uint32_t number;     /* of the file: a copy under another name is found out */
 	uint64_t generation; /* of this life; never used twice in a spool */
 	uint64_t salt;
-	uint64_t size; /* of the file when whole */
+	uint64_t size;  /* of the file when whole */
 	uint32_t freed; /* 1: this life has ended, the segment is no part of the log */
 	uint32_t crc;   /* of all before it, seed 0 */
 };
