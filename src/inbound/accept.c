@@ -175,8 +175,8 @@ static struct address complete(struct session *s, const struct address *path)
 	if (a.domain.len) return a;
 	const struct inbound_rules *rules = &s->office->rules;
 	struct str domain = rules->hostname;
-	struct map_node *first = map_next(&rules->domains->names, NULL);
-	if (first && !domain_find(rules->domains, domain)) domain = first->key;
+	const struct local_domain *first = domains_first(rules->domains);
+	if (first && !domain_find(rules->domains, domain)) domain = first->name;
 	struct buf text;
 	buf_init(&text, 1024);
 	buf_printf(&text, STR_FMT "@" STR_FMT, STR_ARG(a.local), STR_ARG(domain));
@@ -312,6 +312,25 @@ static void log_accepted(const struct transaction *t, struct str id)
 	log_end(log);
 }
 
+/* Whom each alias stood for: recipients of one alias stand together.  */
+static void note_aliases(
+	struct history *history, const struct envelope *e, uint64_t id, const struct str *to)
+{
+	for (uint32_t i = 0, next; i < e->recipient_count; i = next) {
+		struct str alias = e->recipients[i].original;
+		for (next = i + 1; next < e->recipient_count; next++)
+			if (!str_eq(e->recipients[next].original, alias)) break;
+		if (alias.len == 0) continue;
+		history_add(history,
+			&(struct history_record){.event = HISTORY_ALIAS,
+				.id = id,
+				.wall = e->created,
+				.recipient = alias,
+				.recipients = to + i,
+				.recipient_count = next - i});
+	}
+}
+
 static void note_history(const struct transaction *t, uint64_t id)
 {
 	struct history *history = t->inbound->parts.history;
@@ -337,6 +356,7 @@ static void note_history(const struct transaction *t, uint64_t id)
 			.size = e->size,
 			.recipients = to,
 			.recipient_count = e->recipient_count});
+	note_aliases(history, e, id, to);
 	if (to != few) free(to);
 }
 
