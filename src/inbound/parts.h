@@ -82,9 +82,9 @@ struct session {
 	struct secure *secure;           /* NULL in clear */
 	struct login *login;             /* NULL but during AUTH */
 	struct str account;              /* who has logged in; the session's */
-	struct net_address peer;    /* the client, as far as is known */
-	struct net_address counted; /* whose connection this is counted as */
-	struct buf input;           /* came while an event waited, or a part of a PROXY header */
+	struct net_address peer;         /* the client, as far as is known */
+	struct net_address counted;      /* whose connection this is counted as */
+	struct buf input;   /* came while an event waited, or a part of a PROXY header */
 	struct timer timer; /* fires at the core's deadline or before: then it looks again */
 	struct list link;
 	msec began;

@@ -63,8 +63,7 @@ void connections_release(struct connection_counts *c)
 	map_release(&c->clients);
 }
 
-static enum connection_verdict count(
-	struct connection_counts *c, const struct net_address *client)
+static enum connection_verdict count(struct connection_counts *c, const struct net_address *client)
 {
 	if (client->family == NET_NONE) return CONNECTION_WELCOME;
 	struct client *known = client_find(c, client);
@@ -101,8 +100,8 @@ void connections_leave(struct connection_counts *c, const struct net_address *cl
 	c->total--;
 }
 
-bool connections_move(struct connection_counts *c, const struct net_address *from,
-	const struct net_address *to)
+bool connections_move(
+	struct connection_counts *c, const struct net_address *from, const struct net_address *to)
 {
 	if (count(c, to) != CONNECTION_WELCOME) return false;
 	uncount(c, from);

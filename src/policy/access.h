@@ -30,7 +30,7 @@ enum connection_verdict connections_enter(
 	struct connection_counts *c, const struct net_address *client);
 void connections_leave(struct connection_counts *c, const struct net_address *client);
 /* What was counted as one client's is another's.  False: that one has too many; nothing is changed.  */
-bool MUST_CHECK connections_move(struct connection_counts *c, const struct net_address *from,
-	const struct net_address *to);
+bool MUST_CHECK connections_move(
+	struct connection_counts *c, const struct net_address *from, const struct net_address *to);
 
 #endif

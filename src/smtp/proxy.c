@@ -77,8 +77,8 @@ static bool take_client(struct str body, enum net_family family, struct net_addr
 {
 	size_t octets = family == NET_IPV4 ? 4 : 16;
 	if (body.len < 2 * octets + 4) return false;
-	*ret_client = (struct net_address){
-		.family = family, .port = read_be16(body.ptr + 2 * octets)};
+	*ret_client =
+		(struct net_address){.family = family, .port = read_be16(body.ptr + 2 * octets)};
 	memcpy(ret_client->octets, body.ptr, octets);
 	return true;
 }

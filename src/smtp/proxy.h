@@ -5,14 +5,16 @@
 #include "base/net.h"
 
 enum {
-	PROXY_LINE_MAX = 107,     /* version 1, with its CRLF */
-	PROXY_MAX = 16 + 4 * 1024, /* of version 2: the addresses, and notes on TLS that nobody reads */
+	PROXY_LINE_MAX = 107, /* version 1, with its CRLF */
+	PROXY_MAX =
+		16 + 4 * 1024, /* of version 2: the addresses, and notes on TLS that nobody reads */
 };
 
 struct proxy_header {
-	size_t len;                /* octets of the header; what follows is the client's */
-	struct net_address client; /* NET_NONE: the connection is the proxy's own, or it cannot say */
-	const char *why;           /* PROXY_WRONG: words for people */
+	size_t len; /* octets of the header; what follows is the client's */
+	struct net_address
+		client;  /* NET_NONE: the connection is the proxy's own, or it cannot say */
+	const char *why; /* PROXY_WRONG: words for people */
 };
 
 enum proxy_result { PROXY_MORE, PROXY_DONE, PROXY_WRONG };

@@ -62,9 +62,12 @@ static void test_bad_lines(void **state)
 	static const char *const addresses[] = {"PROXY TCP4 192.0.2.1 198.51.100.9 56324\r\n",
 		"PROXY TCP4 192.0.2.1 198.51.100.9 56324 25 26\r\n",
 		"PROXY TCP4 192.0.2.1  198.51.100.9 56324 25\r\n",
-		"PROXY TCP4 2001:db8::7 2001:db8::9 1 2\r\n", "PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n",
-		"PROXY TCP4 192.0.2.1 2001:db8::9 1 2\r\n", "PROXY TCP4 [192.0.2.1] 192.0.2.2 1 2\r\n",
-		"PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n", "PROXY TCP4 192.0.2.1 192.0.2.2 1 -2\r\n",
+		"PROXY TCP4 2001:db8::7 2001:db8::9 1 2\r\n",
+		"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n",
+		"PROXY TCP4 192.0.2.1 2001:db8::9 1 2\r\n",
+		"PROXY TCP4 [192.0.2.1] 192.0.2.2 1 2\r\n",
+		"PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n",
+		"PROXY TCP4 192.0.2.1 192.0.2.2 1 -2\r\n",
 		"PROXY TCP4 192.0.2.256 192.0.2.2 1 2\r\n", "PROXY TCP4\r\n"};
 	for (size_t i = 0; i < ARRAY_LEN(addresses); i++)
 		refused(str_from_c(addresses[i]), "bad addresses");
@@ -90,20 +93,26 @@ static void test_bad_lines(void **state)
 #define SIGNATURE_2 "\r\n\r\n\0\r\nQUIT\n"
 #define FOUR "\xc0\x00\x02\x01\xc6\x33\x64\x09\xdc\x04\x00\x19"
 #define SIX                                                                                        \
-	"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09"   \
+	"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09"     \
 	"\xdc\x04\x00\x19"
 
 static void test_binary(void **state)
 {
 	(void)state;
 	told(STR(SIGNATURE_2 "\x21\x11\x00\x0c" FOUR), "192.0.2.1:56324");
-	told(STR(SIGNATURE_2 "\x21\x11\x00\x12" FOUR "\x04\x00\x03" "abc"), "192.0.2.1:56324");
+	told(STR(SIGNATURE_2 "\x21\x11\x00\x12" FOUR "\x04\x00\x03"
+			     "abc"),
+		"192.0.2.1:56324");
 	told(STR(SIGNATURE_2 "\x21\x21\x00\x24" SIX), "[2001:db8::7]:56324");
-	told(STR(SIGNATURE_2 "\x20\x00\x00\x00"), "");           /* LOCAL */
-	told(STR(SIGNATURE_2 "\x20\x11\x00\x0c" FOUR), "");      /* LOCAL, with addresses to ignore */
-	told(STR(SIGNATURE_2 "\x21\x00\x00\x03" "abc"), "");     /* it cannot say */
-	told(STR(SIGNATURE_2 "\x21\x12\x00\x0c" FOUR), "");      /* datagrams */
-	told(STR(SIGNATURE_2 "\x21\x31\x00\x02" "/x"), "");      /* a local socket */
+	told(STR(SIGNATURE_2 "\x20\x00\x00\x00"), "");      /* LOCAL */
+	told(STR(SIGNATURE_2 "\x20\x11\x00\x0c" FOUR), ""); /* LOCAL, with addresses to ignore */
+	told(STR(SIGNATURE_2 "\x21\x00\x00\x03"
+			     "abc"),
+		"");                                        /* it cannot say */
+	told(STR(SIGNATURE_2 "\x21\x12\x00\x0c" FOUR), ""); /* datagrams */
+	told(STR(SIGNATURE_2 "\x21\x31\x00\x02"
+			     "/x"),
+		""); /* a local socket */
 }
 
 static void test_bad_binary(void **state)
@@ -115,7 +124,8 @@ static void test_bad_binary(void **state)
 	refused(STR(SIGNATURE_2 "\x21\x13\x00\x0c"), "the address family is unknown");
 	refused(STR(SIGNATURE_2 "\x21\x11\x10\x01"), "it is too long");
 	refused(STR(SIGNATURE_2 "\x21\x11\xff\xff"), "it is too long");
-	refused(STR(SIGNATURE_2 "\x21\x11\x00\x0b" "\xc0\x00\x02\x01\xc6\x33\x64\x09\xdc\x04\x00"),
+	refused(STR(SIGNATURE_2 "\x21\x11\x00\x0b"
+				"\xc0\x00\x02\x01\xc6\x33\x64\x09\xdc\x04\x00"),
 		"the addresses are cut short");
 	refused(STR(SIGNATURE_2 "\x21\x21\x00\x0c" FOUR), "the addresses are cut short");
 	refused(STR(SIGNATURE_2 "\x21\x11\x00\x00"), "the addresses are cut short");
