@@ -78,13 +78,15 @@ static int open_record(struct spool_reader *r, struct spool_message *m)
 static int check_chunks(const struct spool_reader *r)
 {
 	struct str rest = r->chunks;
+	uint64_t size = r->inline_body.len;
 	for (struct disk_chunk c; take_octets(&rest, &c, sizeof(c));) {
 		const struct segment *g = spool_segment(r->spool, c.place.number);
 		if (!g || g->state == SEGMENT_FREE || g->generation != c.place.generation)
 			return -EBADMSG;
 		if (c.length > SPOOL_CHUNK) return -EBADMSG;
+		size += c.length;
 	}
-	return 0;
+	return size == r->size ? 0 : -EBADMSG;
 }
 
 int spool_read_open(struct spool *s, slot message, struct spool_reader *r)

@@ -414,13 +414,10 @@ static int restore_live(struct recovery *r, struct evidence *e)
 /* What a record names lies in its own segment or in one of a lower generation.  */
 static int restore_all(struct recovery *r)
 {
-	struct spool *s = r->spool;
 	int error = 0;
 	for (uint32_t i = r->count; i-- > 0 && !error;)
 		error = r->all[i].live ? restore_live(r, &r->all[i]) : enter_other(r, &r->all[i]);
 	if (!error) r->report->damaged_records += restore_end(&r->restore);
-	r->report->messages = spool_message_count(&s->index);
-	r->report->recipients = spool_recipient_count(&s->index);
 	return error;
 }
 

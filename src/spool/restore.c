@@ -189,6 +189,7 @@ static bool restore_accept(struct restore *r, struct evidence *e, const struct s
 	struct spool *s = r->spool;
 	bool damaged = x->accept.chunks > 0 && misses_chunk(r, x);
 	r->drop = damaged && was_on_its_way(e, x);
+	if (x->head.id > s->last_id) s->last_id = x->head.id;
 	if (r->drop) {
 		e->torn = true;
 		return true;

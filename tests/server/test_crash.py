@@ -5,6 +5,7 @@ import re
 import threading
 
 from harness import Talk, Unexpected, wait_for
+from peers import Hop
 
 ROUNDS = 6
 
@@ -18,8 +19,9 @@ def content_of(serial, size):
 class Load(threading.Thread):
     """One client that sends until the server goes away; remembers what was acknowledged."""
 
-    def __init__(self, port, name, random_seed):
+    def __init__(self, port, name, random_seed, to="alice@example.com", sizes=(10, 1000, 4000, 70_000, 300_000)):
         super().__init__()
+        self.to, self.sizes = to, sizes
         self.port, self.name, self.random = port, name, random.Random(random_seed)
         self.acknowledged = {}
         self.sent = 0
@@ -31,8 +33,8 @@ class Load(threading.Thread):
                 while True:
                     serial = f"{self.name}.{self.sent}"
                     self.sent += 1
-                    content = content_of(serial, self.random.choice([10, 1000, 4000, 70_000, 300_000]))
-                    reply = t.mail("alice@example.com", content)
+                    content = content_of(serial, self.random.choice(self.sizes))
+                    reply = t.mail(self.to, content)
                     if not reply.startswith("250"):
                         raise Unexpected(reply)
                     self.acknowledged[serial] = content
@@ -92,3 +94,72 @@ def test_orderly_stop_delivers_nothing_twice(make_server):
     wait_for(lambda: len(box.files()) >= total, 30, "all delivered")
     subjects = [re.search(rb"^Subject: (\S+)", m, re.M)[1] for m in box.messages()]
     assert len(subjects) == len(set(subjects))
+
+
+class Counter(Hop):
+    """Counts how often each message comes. That its 250 was heard is certain when, on the same connection and without
+    PIPELINING, the next transaction has come as far as RCPT: the server has been asleep in between."""
+
+    def __init__(self, **kwargs):
+        self.came, self.heard, self.again = {}, set(), []
+        super().__init__(extensions=("8BITMIME", "SIZE"), replies=self.listen, **kwargs)
+
+    def listen(self, hop, verb, line, state):
+        if verb == "RCPT" and "serial" in state:
+            with self.lock:
+                self.heard.add(state.pop("serial"))
+
+    def end(self, state, content):
+        serial = re.search(rb"^Subject: (\S+)", content, re.M)[1].decode()
+        with self.lock:
+            if serial in self.heard:
+                self.again.append(serial)
+            self.came[serial] = self.came.get(serial, 0) + 1
+            state["serial"] = serial
+        return "250 2.0.0 Ok: taken"
+
+
+def test_killed_while_relaying_repeats_nothing_that_was_answered(make_server):
+    hop = Counter()
+    server = make_server(f'domain "example.com" {{ users = "*" }}\n'
+                         f'route "*" {{ to = "smtp:127.0.0.1:{hop.port}", allow_loopback = true }}\n', start=False)
+    acknowledged, chance = set(), random.Random(3)
+    for round in range(ROUNDS):
+        server.start()
+        loads = [Load(server.port, f"{round}.{i}", i, "bob@away.example", (10, 4000)) for i in range(6)]
+        before, goal = len(hop.heard), 30 + chance.randrange(60)
+        for load in loads:
+            load.start()
+        wait_for(lambda: len(hop.heard) - before > goal, 60, "mail is relayed")
+        server.kill()
+        for load in loads:
+            load.join(30)
+            assert load.trouble is None
+            acknowledged |= set(load.acknowledged)
+    server.start()
+    wait_for(lambda: acknowledged <= set(hop.came), 60, "all that was acknowledged has arrived")
+    server.stop()
+    hop.close()
+    assert not hop.again
+    assert len(hop.heard) > ROUNDS * 30
+
+
+def test_killed_between_the_dot_and_its_answer_is_told(make_server):
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def slow(hop, verb, line, state):
+        if verb == "END":
+            waits.set()
+            goes_on.wait(60)
+    hop = Hop(replies=slow)
+    server = make_server(f''
+                         f'route "*" {{ to = "smtp:127.0.0.1:{hop.port}", allow_loopback = true }}\n')
+    with server.talk() as t:
+        t.mail("bob@away.example")
+    assert waits.wait(30)
+    server.kill()
+    goes_on.set()
+    server.start()
+    server.wait_log("event=deferred", "to=bob@away.example", "doubtful=yes", "killed")
+    hop.wait(2)
+    hop.close()
