@@ -19,6 +19,7 @@ struct inbound {
 	struct list sockets; /* struct socket */
 	struct list sessions;
 	struct connection_counts counts;
+	struct guard guard; /* who guesses passwords */
 	struct pool session_pool;
 	struct pool transaction_pool;
 	struct io_workers
@@ -88,7 +89,6 @@ struct session {
 	struct list link;
 	msec began;
 	uint32_t messages;
-	uint8_t logins_failed;
 	bool paused;   /* the spool asked to wait */
 	bool fin;      /* the peer has sent all it has */
 	bool closing;  /* the last reply is out; waiting for the peer to go */
@@ -99,6 +99,9 @@ struct session {
 void office_leave(struct office *office);
 /* Tell `stopped` when a stop is under way and nothing is left.  */
 void inbound_check_stopped(struct inbound *in);
+
+/* The client of the line that is being written.  */
+void session_log_client(const struct session *s);
 
 /* session.c: a client came through socket.  */
 void session_begin(struct inbound *in, struct socket *socket, const struct io_accepted *accepted);
@@ -133,7 +136,14 @@ bool secure_waiting(const struct session *s);
 bool secure_send(struct session *s, struct str plain);
 void secure_close(struct session *s);
 
+/* What binds a login to this session, in octets; empty: nothing does.  */
+enum { BINDING_MAX = TLS_UNIQUE_MAX };
+struct sasl_binding secure_binding(const struct session *s, uint8_t octets[BINDING_MAX]);
+
 /* login.c */
+/* The client has guessed too often: say login_refusal.  */
+bool login_refused(const struct session *s);
+extern const struct smtp_reply login_refusal;
 void login_event(struct session *s, const struct smtp_event *event);
 void login_end(struct session *s);
 

@@ -7,6 +7,14 @@ enum {
 	TRIM_PEAK = 1000, /* after a peak of more sessions their memory goes back to the system */
 };
 
+void session_log_client(const struct session *s)
+{
+	char text[80];
+	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+	net_add(&b, &s->peer);
+	log_str(s->inbound->parts.log, "client", buf_str(&b));
+}
+
 /* ---- out ---- */
 
 /* Hand the core's output to the stream.  False: the connection is gone (and the session with it).  */
@@ -135,11 +143,18 @@ void session_work(struct session *s)
 	if (!s->busy && !s->closing) work(s, STR_NONE);
 }
 
+static void greet(struct session *s)
+{
+	smtp_server_greet(
+		&s->smtp, io_now(s->inbound->parts.io), login_refused(s) ? &login_refusal : NULL);
+}
+
 void session_secured(struct session *s)
 {
+	uint8_t octets[BINDING_MAX];
 	smtp_server_secured(&s->smtp);
-	if (s->smtp.state == SMTP_SERVER_GREETING)
-		smtp_server_greet(&s->smtp, io_now(s->inbound->parts.io), NULL);
+	if (secure_binding(s, octets).octets.len) smtp_server_bound(&s->smtp);
+	if (s->smtp.state == SMTP_SERVER_GREETING) greet(s);
 	session_work(s);
 }
 
@@ -240,8 +255,8 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 		if (!secure_begin(s)) session_end(s);
 		return;
 	}
-	smtp_server_greet(&s->smtp, s->began, NULL);
-	settle(s);
+	greet(s);
+	work(s, STR_NONE);
 }
 
 void session_shut(struct session *s)
