@@ -51,7 +51,7 @@ static void log_login(const struct session *s, const struct login *l)
 {
 	struct log *log = s->inbound->parts.log;
 	log_begin(log, LOG_INFO, STR_NONE, "login");
-	session_log_client(s);
+	session_log_client(log, s);
 	log_str(log, "account", sasl_name(l->sasl));
 	log_str(log, "mechanism", str_from_c(l->mechanism));
 	log_end(log);
@@ -62,14 +62,14 @@ static void log_failure(
 {
 	struct log *log = s->inbound->parts.log;
 	log_begin(log, LOG_INFO, STR_NONE, "login-failed");
-	session_log_client(s);
+	session_log_client(log, s);
 	log_str(log, "account", sasl_name(l->sasl));
 	log_str(log, "mechanism", str_from_c(l->mechanism));
 	log_str(log, "why", str_from_c(sasl_why(l->sasl)));
 	log_end(log);
 	if (!verdict->refused_for) return;
 	log_begin(log, LOG_WARN, STR_NONE, "logins-refused");
-	session_log_client(s);
+	session_log_client(log, s);
 	log_i64(log, "failures", verdict->failures);
 	log_i64(log, "seconds", verdict->refused_for / 1000);
 	log_end(log);

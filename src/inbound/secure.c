@@ -74,7 +74,7 @@ static void log_failure(const struct session *s, struct str why)
 {
 	struct log *log = s->inbound->parts.log;
 	log_begin(log, LOG_INFO, STR_NONE, "tls-failed");
-	session_log_client(s);
+	session_log_client(log, s);
 	log_str(log, "why", why);
 	log_end(log);
 }
