@@ -61,8 +61,8 @@ bool sasl_derive(struct str password, enum sasl_hash hash, struct sasl_proof *pr
 }
 
 /* An account that does not exist has a salt like any other, and keys that nothing fits.  */
-static void invent(
-	const struct sasl_context *c, struct str name, enum sasl_hash hash, struct sasl_proof *proof)
+static void invent(const struct sasl_context *c, struct str name, enum sasl_hash hash,
+	struct sasl_proof *proof)
 {
 	uint8_t digest[EVP_MAX_MD_SIZE] = {0};
 	struct buf text;

@@ -61,8 +61,7 @@ struct fixture {
 	struct buf challenge;
 };
 
-static void begin_bound(
-	struct fixture *f, const char *mechanism, struct sasl_binding binding)
+static void begin_bound(struct fixture *f, const char *mechanism, struct sasl_binding binding)
 {
 	f->context = sasl_context_new(secret);
 	assert_non_null(f->context);
@@ -113,7 +112,8 @@ static void test_keys(void **state)
 		"586e5df283e6dceb5c3e791d8b8528ec191e664045ce971792e2e6b5bb13e2a6");
 	assert_false(sasl_derive(STR(""), SASL_SHA256, &keys));
 	assert_false(sasl_derive(STR("a\0b"), SASL_SHA1, &keys));
-	assert_false(sasl_derive(STR("a\x07"), SASL_SHA256, &keys)); /* a control character (RFC 4013 2.3) */
+	assert_false(sasl_derive(
+		STR("a\x07"), SASL_SHA256, &keys)); /* a control character (RFC 4013 2.3) */
 	buf_clear(&signature);
 	memset(keys.salt, 0, SASL_SALT);
 	assert_true(sasl_derive(STR("pencil"), SASL_SHA1, &keys));

@@ -190,7 +190,8 @@ bool tls_channel_binding(const struct tls *t, uint8_t *ret)
 /* The first Finished message of the handshake: the client's, or the server's when a session goes on.  */
 size_t tls_channel_unique(const struct tls *t, uint8_t *ret)
 {
-	if (!t->text[0] || SSL_version(t->ssl) != TLS1_2_VERSION || SSL_get_extms_support(t->ssl) != 1)
+	if (!t->text[0] || SSL_version(t->ssl) != TLS1_2_VERSION ||
+		SSL_get_extms_support(t->ssl) != 1)
 		return 0;
 	bool ours = (SSL_is_server(t->ssl) != 0) == (SSL_session_reused(t->ssl) != 0);
 	return ours ? SSL_get_finished(t->ssl, ret, TLS_UNIQUE_MAX)

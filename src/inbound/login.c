@@ -19,8 +19,8 @@ struct login {
 	struct buf response, challenge;
 	struct timer delay;
 	enum sasl_result result;
-	bool given;   /* there is a response */
-	bool working; /* all of the above is the thread's */
+	bool given;     /* there is a response */
+	bool working;   /* all of the above is the thread's */
 	uint64_t tried; /* hash of account and password, where it is known */
 	char mechanism[24];
 };

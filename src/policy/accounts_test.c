@@ -71,7 +71,8 @@ static void test_first_format(void **state)
 	(void)state;
 	struct buf why;
 	buf_init(&why, 1000);
-	struct str text = STR("# people\na@b.example scram-sha-256 4096 " SALT " " KEY " " KEY "\n");
+	struct str text =
+		STR("# people\na@b.example scram-sha-256 4096 " SALT " " KEY " " KEY "\n");
 	struct accounts *all = accounts_read(text, 1, &why);
 	assert_non_null(all);
 	const struct account *a = accounts_find(all, STR("a@b.example"));

@@ -35,8 +35,7 @@ static void forget(struct guard *g, struct guesser *c)
 
 void guard_release(struct guard *g)
 {
-	while (!list_empty(&g->order))
-		forget(g, CONTAINER_OF(g->order.next, struct guesser, link));
+	while (!list_empty(&g->order)) forget(g, CONTAINER_OF(g->order.next, struct guesser, link));
 	map_release(&g->clients);
 }
 

@@ -98,7 +98,8 @@ static void test_never(void **state)
 	struct guard g;
 	make(&g, 0, 100);
 	struct net_address a = host("192.0.2.1");
-	for (uint64_t i = 1; i < 1000; i++) assert_int_equal(guard_failed(&g, &a, i, 0).refused_for, 0);
+	for (uint64_t i = 1; i < 1000; i++)
+		assert_int_equal(guard_failed(&g, &a, i, 0).refused_for, 0);
 	assert_int_equal(guard_failed(&g, &a, 1, 0).delay, 16000);
 	assert_false(guard_refuses(&g, &a, 0));
 	guard_release(&g);

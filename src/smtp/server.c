@@ -55,8 +55,10 @@ void smtp_server_release(struct smtp_server *s)
 
 struct smtp_terms smtp_server_terms(const struct smtp_server *s)
 {
-	return (struct smtp_terms){
-		.config = s->config, .secured = s->secured, .bound = s->bound, .utf8 = s->flags & ENVELOPE_UTF8};
+	return (struct smtp_terms){.config = s->config,
+		.secured = s->secured,
+		.bound = s->bound,
+		.utf8 = s->flags & ENVELOPE_UTF8};
 }
 
 msec smtp_server_wall(const struct smtp_server *s) { return s->heard + s->config->wall_ahead; }
