@@ -155,8 +155,8 @@ static bool login(const struct sasl_client_options *o)
 static void test_our_own_server(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256",
-		"SCRAM-SHA-1", "PLAIN", "LOGIN"};
+	static const char *const names[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS",
+		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct sasl_client_options o = options(names[i]);
 		o.nonce[0] = (uint8_t)i;
