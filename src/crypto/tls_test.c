@@ -367,6 +367,33 @@ static void test_versions(void **state)
 	end(&p);
 }
 
+static void test_channel_binding(void **state)
+{
+	(void)state;
+	struct pair p;
+	uint8_t first[TLS_BINDING], server[TLS_BINDING], client[TLS_BINDING];
+	contexts(&p, "a.example", "b.example", now());
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	assert_false(tls_channel_binding(p.client, first));
+	shake(&p);
+	assert_true(tls_channel_binding(p.client, first));
+	no_engines(&p);
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	shake(&p);
+	assert_true(tls_channel_binding(p.server, server));
+	assert_true(tls_channel_binding(p.client, client));
+	assert_memory_equal(server, client, TLS_BINDING);
+	assert_memory_not_equal(first, client, TLS_BINDING); /* each session has its own */
+	no_engines(&p);
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	limit(p.client, TLS1_2_VERSION, TLS1_2_VERSION);
+	restart(&p, NULL);
+	assert_open(&p);
+	assert_false(tls_channel_binding(p.client, client));
+	assert_false(tls_channel_binding(p.server, server));
+	end(&p);
+}
+
 static void test_tickets(void **state)
 {
 	(void)state;
@@ -488,6 +515,7 @@ int main(void)
 		cmocka_unit_test(test_server_name),
 		cmocka_unit_test(test_foreign_protocol),
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_channel_binding),
 		cmocka_unit_test(test_tickets),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_bad_identities),
