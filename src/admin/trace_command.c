@@ -25,6 +25,8 @@ static const char *const event_names[] = {
 	[HISTORY_BOUNCED] = "bounced",
 	[HISTORY_DELAY_TOLD] = "delay-told",
 	[HISTORY_DONE] = "done",
+	[HISTORY_ALIAS] = "alias",
+	[HISTORY_REPORTED] = "reported",
 };
 
 static void add_text(json_t *o, const char *key, struct str s)
@@ -32,13 +34,18 @@ static void add_text(json_t *o, const char *key, struct str s)
 	if (s.len) json_object_set_new(o, key, control_str(s));
 }
 
-static void add_accepted(json_t *o, const struct history_record *r)
+static void add_recipients(json_t *o, const struct history_record *r)
 {
-	json_object_set_new(o, "sender", control_str(r->sender));
 	json_t *recipients = json_array();
 	for (uint32_t i = 0; i < r->recipient_count; i++)
 		json_array_append_new(recipients, control_str(r->recipients[i]));
 	json_object_set_new(o, "recipients", recipients);
+}
+
+static void add_accepted(json_t *o, const struct history_record *r)
+{
+	json_object_set_new(o, "sender", control_str(r->sender));
+	add_recipients(o, r);
 	json_object_set_new(o, "size", json_integer((json_int_t)r->size));
 	add_text(o, "message_id", r->message_id);
 	add_text(o, "client", r->client);
@@ -73,6 +80,7 @@ static json_t *record_view(const struct history_record *r)
 	if (!o) return NULL;
 	if (r->event == HISTORY_ACCEPTED) add_accepted(o, r);
 	add_text(o, "recipient", r->recipient);
+	if (r->event == HISTORY_ALIAS) add_recipients(o, r);
 	if (r->event == HISTORY_ATTEMPT) add_outcome(o, r);
 	if (r->other_id)
 		json_object_set_new(o, "other_id", control_str(spool_id_text(r->other_id, text)));

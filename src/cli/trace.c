@@ -8,15 +8,20 @@ struct trace_view {
 	char id[32]; /* of the message that is being told */
 };
 
+static void show_recipients(const json_t *o)
+{
+	size_t index;
+	const json_t *recipient;
+	json_array_foreach(json_object_get(o, "recipients"), index, recipient)
+		printf("%s %s", index ? "," : "", json_string_value(recipient));
+}
+
 static void show_accepted(const json_t *o)
 {
 	char size[16];
-	size_t index;
-	const json_t *recipient;
 	show_size(ask_number(o, "size"), size, sizeof size);
 	printf("accepted from %s for", *ask_text(o, "sender") ? ask_text(o, "sender") : "<>");
-	json_array_foreach(json_object_get(o, "recipients"), index, recipient)
-		printf("%s %s", index ? "," : "", json_string_value(recipient));
+	show_recipients(o);
 	printf(", %s", size);
 	if (*ask_text(o, "client"))
 		printf(", client %s (%s)", ask_text(o, "client"), ask_text(o, "helo"));
@@ -48,6 +53,10 @@ static void show_event(const json_t *o)
 		show_attempt(o);
 	else if (strcmp(event, "bounced") == 0)
 		printf("returned to its sender as %s", ask_text(o, "other_id"));
+	else if (strcmp(event, "reported") == 0)
+		printf("a report about it went to its sender as %s", ask_text(o, "other_id"));
+	else if (strcmp(event, "alias") == 0)
+		printf("%s stood for", ask_text(o, "recipient")), show_recipients(o);
 	else if (strcmp(event, "delay-told") == 0)
 		printf("its sender was told that it is delayed");
 	else if (strcmp(event, "done") == 0)

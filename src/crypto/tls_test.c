@@ -367,6 +367,48 @@ static void test_versions(void **state)
 	end(&p);
 }
 
+static void test_channel_binding(void **state)
+{
+	(void)state;
+	struct pair p;
+	uint8_t first[TLS_BINDING], server[TLS_BINDING], client[TLS_BINDING];
+	contexts(&p, "a.example", "b.example", now());
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	assert_false(tls_channel_binding(p.client, first));
+	shake(&p);
+	assert_true(tls_channel_binding(p.client, first));
+	no_engines(&p);
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	shake(&p);
+	assert_true(tls_channel_binding(p.server, server));
+	assert_true(tls_channel_binding(p.client, client));
+	assert_memory_equal(server, client, TLS_BINDING);
+	assert_memory_not_equal(first, client, TLS_BINDING); /* each session has its own */
+	no_engines(&p);
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	limit(p.client, TLS1_2_VERSION, TLS1_2_VERSION);
+	restart(&p, NULL);
+	assert_open(&p);
+	assert_false(tls_channel_binding(p.client, client));
+	assert_false(tls_channel_binding(p.server, server));
+	uint8_t unique[2][TLS_UNIQUE_MAX];
+	assert_int_equal(tls_channel_unique(p.client, unique[0]), 12);
+	assert_int_equal(tls_channel_unique(p.server, unique[1]), 12);
+	assert_memory_equal(unique[0], unique[1], 12);
+	SSL_SESSION *session = SSL_get1_session(p.client->ssl);
+	tls_close(p.client);
+	no_engines(&p);
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	limit(p.client, TLS1_2_VERSION, TLS1_2_VERSION);
+	restart(&p, session);
+	assert_int_equal(SSL_session_reused(p.server->ssl), 1); /* then the server's is the first */
+	assert_int_equal(tls_channel_unique(p.client, unique[0]), 12);
+	assert_int_equal(tls_channel_unique(p.server, unique[1]), 12);
+	assert_memory_equal(unique[0], unique[1], 12);
+	SSL_SESSION_free(session);
+	end(&p);
+}
+
 static void test_tickets(void **state)
 {
 	(void)state;
@@ -488,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_server_name),
 		cmocka_unit_test(test_foreign_protocol),
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_channel_binding),
 		cmocka_unit_test(test_tickets),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_bad_identities),

@@ -16,7 +16,7 @@ static const struct smtp_reply standard = {.code = 250};
 
 static struct log *session_log(const struct session *s) { return s->inbound->parts.log; }
 
-static void log_client(struct log *log, const struct session *s)
+void session_log_client(struct log *log, const struct session *s)
 {
 	char text[80];
 	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
@@ -33,7 +33,7 @@ static void log_refusal(struct session *s, struct str address, struct smtp_reply
 	log_begin(log, LOG_INFO,
 		t && t->has_id ? spool_id_text(spool_writer_id(&t->writer), id) : STR_NONE,
 		"refused");
-	log_client(log, s);
+	session_log_client(log, s);
 	log_str(log, "helo", smtp_server_helo(&s->smtp));
 	if (t) log_str(log, "from", t->envelope.reverse_path);
 	log_str(log, "address", address);
@@ -175,8 +175,8 @@ static struct address complete(struct session *s, const struct address *path)
 	if (a.domain.len) return a;
 	const struct inbound_rules *rules = &s->office->rules;
 	struct str domain = rules->hostname;
-	struct map_node *first = map_next(&rules->domains->names, NULL);
-	if (first && !domain_find(rules->domains, domain)) domain = first->key;
+	const struct local_domain *first = domains_first(rules->domains);
+	if (first && !domain_find(rules->domains, domain)) domain = first->name;
 	struct buf text;
 	buf_init(&text, 1024);
 	buf_printf(&text, STR_FMT "@" STR_FMT, STR_ARG(a.local), STR_ARG(domain));
@@ -312,6 +312,25 @@ static void log_accepted(const struct transaction *t, struct str id)
 	log_end(log);
 }
 
+/* Whom each alias stood for: recipients of one alias stand together.  */
+static void note_aliases(
+	struct history *history, const struct envelope *e, uint64_t id, const struct str *to)
+{
+	for (uint32_t i = 0, next; i < e->recipient_count; i = next) {
+		struct str alias = e->recipients[i].original;
+		for (next = i + 1; next < e->recipient_count; next++)
+			if (!str_eq(e->recipients[next].original, alias)) break;
+		if (alias.len == 0) continue;
+		history_add(history,
+			&(struct history_record){.event = HISTORY_ALIAS,
+				.id = id,
+				.wall = e->created,
+				.recipient = alias,
+				.recipients = to + i,
+				.recipient_count = next - i});
+	}
+}
+
 static void note_history(const struct transaction *t, uint64_t id)
 {
 	struct history *history = t->inbound->parts.history;
@@ -337,6 +356,7 @@ static void note_history(const struct transaction *t, uint64_t id)
 			.size = e->size,
 			.recipients = to,
 			.recipient_count = e->recipient_count});
+	note_aliases(history, e, id, to);
 	if (to != few) free(to);
 }
 
@@ -416,7 +436,7 @@ static void on_close(struct session *s, enum smtp_closing why)
 	if (why >= ARRAY_LEN(words) || !words[why]) return;
 	struct log *log = session_log(s);
 	log_begin(log, LOG_INFO, STR_NONE, "disconnected");
-	log_client(log, s);
+	session_log_client(log, s);
 	log_str(log, "why", str_from_c(words[why]));
 	log_end(log);
 }

@@ -39,6 +39,9 @@ struct domains {
 /* The local domain of this name, without regard to case; NULL: it is not ours.  */
 const struct local_domain *domain_find(const struct domains *d, struct str name);
 
+/* The one whose name comes first in the alphabet, the same at every start; NULL: there is none.  */
+const struct local_domain *domains_first(const struct domains *d);
+
 enum expand_result {
 	EXPAND_FOREIGN, /* not a local domain */
 	EXPAND_UNKNOWN, /* local, and there is no such user: 550 5.1.1 */

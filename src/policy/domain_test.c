@@ -339,6 +339,17 @@ static void test_check(void **state)
 	assert_true(said(t, "[*@example.net: gone@example.net does not exist]"));
 }
 
+static void test_the_first_is_the_first_in_the_alphabet(void **state)
+{
+	struct town *t = *state;
+	assert_null(domains_first(&t->domains));
+	for (const char *const *name =
+			(const char *const[]){"c.test", "bb.test", "b", "b.test", NULL};
+		*name; name++)
+		add_domain(t, *name);
+	assert_true(str_eq(domains_first(&t->domains)->name, STR("b")));
+}
+
 int main(void)
 {
 #define TOWN_TEST(f) cmocka_unit_test_setup_teardown(f, town_up, town_down)
@@ -355,6 +366,7 @@ int main(void)
 		TOWN_TEST(test_limits),
 		TOWN_TEST(test_mailbox),
 		TOWN_TEST(test_check),
+		TOWN_TEST(test_the_first_is_the_first_in_the_alphabet),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

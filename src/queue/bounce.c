@@ -24,6 +24,7 @@ struct bounce {
 	struct queue *queue; /* NULL: the queue is gone, only the commit's end is awaited */
 	uint32_t number;
 	bool committing;
+	bool failure;     /* it speaks of one */
 	uint64_t id;      /* of the message it speaks of */
 	struct list link; /* queue.bounces_waiting, when not committing */
 	struct spool_writer writer;
@@ -252,10 +253,11 @@ static void tell(struct queue *q, const struct bounce *b, uint64_t own_id)
 	log_str(q->log, "to", b->to[0].address);
 	log_str(q->log, "dsn", spool_id_text(own_id, own));
 	log_i64(q->log, "recipients", b->count);
+	if (!b->failure) log_str(q->log, "failed", STR("no"));
 	log_end(q->log);
 	if (!q->history) return;
 	history_add(q->history,
-		&(struct history_record){.event = HISTORY_BOUNCED,
+		&(struct history_record){.event = b->failure ? HISTORY_BOUNCED : HISTORY_REPORTED,
 			.id = b->id,
 			.wall = q->wall,
 			.recipient = b->to[0].address,
@@ -311,6 +313,7 @@ bool bounce_make(struct queue *q, slot message, const struct bounce_item *items,
 	struct bounce *b = queue_alloc(sizeof(*b));
 	b->queue = q;
 	b->id = spool_message(q->index, message)->id;
+	for (uint32_t i = 0; i < count; i++) b->failure |= items[i].action == DSN_FAILED;
 	list_init(&b->link);
 	buf_init(&b->text, TEXT_MAX);
 	arena_init(&b->arena, ARENA_MAX);

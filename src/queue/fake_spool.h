@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-enum { FAKE_MESSAGES = 1 << 21, FAKE_HISTORY = HISTORY_DONE + 1 };
+enum { FAKE_MESSAGES = 1 << 21, FAKE_HISTORY = HISTORY_EVENTS };
 
 struct fake_message {
 	struct arena arena;

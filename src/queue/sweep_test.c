@@ -121,6 +121,8 @@ static void the_delay_notice_comes_once(void **state)
 	assert_int_equal(world_stats(&w).bounces, 1);
 	assert_int_equal(w.spool->told, 1);
 	assert_int_equal(w.spool->history[HISTORY_DELAY_TOLD], 1);
+	assert_int_equal(w.spool->history[HISTORY_REPORTED], 1);
+	assert_int_equal(w.spool->history[HISTORY_BOUNCED], 0);
 	slot dsn = m + 1;
 	assert_true(str_contains(w.spool->messages[dsn]->body, STR("Action: delayed")));
 	assert_true(str_contains(w.spool->messages[dsn]->body, STR("greylisted")));

@@ -19,19 +19,22 @@ enum history_event {
 	HISTORY_DELETED, /* by the operator */
 	HISTORY_BOUNCED, /* a DSN was queued: other_id */
 	HISTORY_DELAY_TOLD,
-	HISTORY_DONE, /* no recipient is open any more */
+	HISTORY_DONE,     /* no recipient is open any more */
+	HISTORY_ALIAS,    /* recipient, as it was given, stood for recipients */
+	HISTORY_REPORTED, /* as BOUNCED, where nothing failed: a delay, or what was asked for */
+	HISTORY_EVENTS
 };
 
 struct history_record {
 	enum history_event event;
 	uint64_t id; /* queue id */
 	msec wall;
-	/* ACCEPTED */
+	/* ACCEPTED; recipients also of ALIAS */
 	struct str sender, client, helo, account, tls, message_id;
 	uint64_t size;
 	const struct str *recipients;
 	uint32_t recipient_count;
-	/* ATTEMPT, HELD.. */
+	/* ATTEMPT, HELD.., ALIAS */
 	struct str recipient;
 	struct outcome outcome;
 	msec elapsed; /* of the attempt */

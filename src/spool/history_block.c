@@ -360,7 +360,8 @@ static bool take_record(struct str s, const struct history_view *v, struct histo
 	struct history_record r = {0};
 	uint8_t event;
 	uint64_t mask;
-	if (!take_u8(&s, &event) || event < HISTORY_ACCEPTED || event > HISTORY_DONE) return false;
+	if (!take_u8(&s, &event) || event < HISTORY_ACCEPTED || event >= HISTORY_EVENTS)
+		return false;
 	r.event = event;
 	if (!take_difference(&s, v->first_id, &r.id) || !take_time(&s, v->first_wall, &r.wall))
 		return false;

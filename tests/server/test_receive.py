@@ -51,6 +51,17 @@ def test_who_may(server, make_server):
     closed.wait_log("refused", "someone@elsewhere.example")
 
 
+def test_trace_finds_a_message_by_the_alias_it_was_sent_to(make_server):
+    server = make_server("""
+domain "example.com" { users = ["alice", "bob"], aliases { sales = ["alice", "bob"] } }
+""")
+    with server.talk() as t:
+        id = queued_id(t.mail(["Sales@example.com"]))
+    server.mailbox("alice", "example.com").wait(1)
+    text = server.run("trace", "sales@example.com", check=True).stdout.decode()
+    assert id in text and "stood for alice@example.com, bob@example.com" in text, text
+
+
 def test_aliases_separator_and_catch_all(make_server):
     server = make_server('''
 domain "example.com" {
