@@ -339,7 +339,8 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	const char *state = config->state.ptr;
 	const char *why = NULL;
 	const char *what = NULL;
-	if (!server_confine(s, ret_exit, &what, &why)) return refuse(s, *ret_exit, ret_exit, what, why);
+	if (!server_confine(s, ret_exit, &what, &why))
+		return refuse(s, *ret_exit, ret_exit, what, why);
 	warn_about_disk(s, state);
 	int error = open_spool(s, &why);
 	if (error == -EWOULDBLOCK)
