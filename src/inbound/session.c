@@ -137,6 +137,7 @@ void session_work(struct session *s)
 
 void session_secured(struct session *s)
 {
+	xclient_forget(s);
 	smtp_server_secured(&s->smtp);
 	if (s->smtp.state == SMTP_SERVER_GREETING)
 		smtp_server_greet(&s->smtp, io_now(s->inbound->parts.io), NULL);
@@ -257,6 +258,9 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 
 void session_start(struct session *s, struct str octets)
 {
+	s->origin = s->peer;
+	if (access_allows(&s->listener->xclient_from, &s->peer))
+		smtp_server_offer_xclient(&s->smtp);
 	if (s->listener->tls != LISTENER_TLS_IMPLICIT) {
 		smtp_server_greet(&s->smtp, io_now(s->inbound->parts.io), NULL);
 	} else if (!secure_begin(s)) {

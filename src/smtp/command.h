@@ -21,6 +21,7 @@ struct smtp_refusal {
 struct smtp_terms {
 	const struct smtp_server_config *config;
 	bool secured; /* TLS runs */
+	bool xclient; /* XCLIENT may be used */
 	bool utf8;    /* RCPT: MAIL had SMTPUTF8 */
 };
 
