@@ -55,8 +55,11 @@ void smtp_server_release(struct smtp_server *s)
 
 struct smtp_terms smtp_server_terms(const struct smtp_server *s)
 {
-	return (struct smtp_terms){
-		.config = s->config, .secured = s->secured, .xclient = s->xclient, .utf8 = s->flags & ENVELOPE_UTF8};
+	return (struct smtp_terms){.config = s->config,
+		.secured = s->secured,
+		.bound = s->bound,
+		.xclient = s->xclient,
+		.utf8 = s->flags & ENVELOPE_UTF8};
 }
 
 msec smtp_server_wall(const struct smtp_server *s) { return s->heard + s->config->wall_ahead; }
@@ -373,4 +376,5 @@ void smtp_server_secured(struct smtp_server *s)
 }
 
 void smtp_server_offer_xclient(struct smtp_server *s) { s->xclient = true; }
+void smtp_server_bound(struct smtp_server *s) { s->bound = true; }
 void smtp_server_authenticated(struct smtp_server *s) { s->authenticated = true; }
