@@ -3,9 +3,10 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
-enum { COMMON_NAME_MAX = 64, NAME_MAX_LEN = 253, DIGEST = 32, CHALLENGE_DAYS = 7 };
+enum { COMMON_NAME_MAX = 64, NAME_MAX_LEN = 253, DIGEST = SHA256_DIGEST_LENGTH, CHALLENGE_DAYS = 7 };
 
 /* 20 octets at most, positive, not to be guessed (RFC 5280 4.1.2.2).  */
 static bool set_serial(X509 *x)
@@ -138,9 +139,11 @@ bool certificate_make(
 	return make(host, NULL, wall, days, certificate, key);
 }
 
-bool certificate_make_challenge(struct str host, const uint8_t *digest, msec wall,
+bool certificate_make_challenge(struct str host, struct str authorization, msec wall,
 	struct buf *certificate, struct buf *key)
 {
+	unsigned char digest[DIGEST];
+	SHA256((const unsigned char *)authorization.ptr, authorization.len, digest);
 	return make(host, digest, wall, CHALLENGE_DAYS, certificate, key);
 }
 

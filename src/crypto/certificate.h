@@ -13,9 +13,9 @@
 bool MUST_CHECK certificate_make(
 	struct str host, msec wall, uint32_t days, struct buf *certificate, struct buf *key);
 /* The same, to be shown in answer to a challenge of an ACME authority, for a week.
- *   digest  32 octets: SHA-256 of the key authorization
+ *   authorization  the key authorization (RFC 8555 8.1)
  * Source  RFC 8737 3.  */
-bool MUST_CHECK certificate_make_challenge(struct str host, const uint8_t *digest, msec wall,
+bool MUST_CHECK certificate_make_challenge(struct str host, struct str authorization, msec wall,
 	struct buf *certificate, struct buf *key);
 
 /* Make a P-256 key and a request for a certificate with these names, at least one.

@@ -2,6 +2,7 @@
 #include "crypto/certificate.h"
 
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
 static const msec wall = INT64_C(1800000000) * 1000;
@@ -84,12 +85,13 @@ static void test_refusals(void **state)
 static void test_a_challenge_carries_its_digest(void **state)
 {
 	(void)state;
-	uint8_t digest[32];
-	for (uint8_t i = 0; i < sizeof digest; i++) digest[i] = i;
+	unsigned char digest[32];
+	SHA256((const unsigned char *)"token.thumbprint", 16, digest);
 	struct buf certificate, key;
 	buf_init(&certificate, 1 << 16);
 	buf_init(&key, 1 << 16);
-	assert_true(certificate_make_challenge(STR("a.test"), digest, wall, &certificate, &key));
+	assert_true(certificate_make_challenge(
+		STR("a.test"), STR("token.thumbprint"), wall, &certificate, &key));
 	BIO *bio = BIO_new_mem_buf(certificate.ptr, (int)certificate.len);
 	X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 	BIO_free(bio);

@@ -65,13 +65,35 @@ static struct office *office_new(const struct inbound_rules *rules)
 
 /* ---- listeners ---- */
 
+void inbound_refused(struct inbound *in, const struct net_address *client)
+{
+	if (in->stats.refused_connections++ % 1000) return; /* a flood must not fill the log too */
+	struct log *log = in->parts.log;
+	log_begin(log, LOG_WARN, STR_NONE, "connection-refused");
+	char text[80];
+	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+	net_add(&b, client);
+	log_str(log, "client", buf_str(&b));
+	log_i64(log, "refused", (int64_t)in->stats.refused_connections);
+	log_end(log);
+}
+
+/* A load balancer is nobody's connection until its header has told whose.  */
+static struct net_address count_as(const struct socket *socket, const struct net_address *peer)
+{
+	const struct inbound_rules *rules = &socket->inbound->office->rules;
+	bool proxied = access_allows(&rules->listeners[socket->listener_index].proxy_from, peer);
+	return proxied ? (struct net_address){.family = NET_NONE} : *peer;
+}
+
 static void accepted(struct io_listener *listener, const struct io_accepted *accepted)
 {
 	struct socket *socket = CONTAINER_OF(listener, struct socket, listener);
 	struct inbound *in = socket->inbound;
+	struct net_address counted = count_as(socket, &accepted->peer);
 	in->stats.connections++;
-	switch (connections_enter(&in->counts, &accepted->peer)) {
-	case CONNECTION_WELCOME: session_begin(in, socket, accepted); return;
+	switch (connections_enter(&in->counts, &counted)) {
+	case CONNECTION_WELCOME: session_begin(in, socket, accepted, &counted); return;
 	case CONNECTION_TOO_MANY:
 		io_refuse(in->parts.io, accepted, STR("421 4.3.2 Error: too many connections\r\n"));
 		break;
@@ -80,15 +102,7 @@ static void accepted(struct io_listener *listener, const struct io_accepted *acc
 			STR("421 4.7.0 Error: too many connections from your address\r\n"));
 		break;
 	}
-	if (in->stats.refused_connections++ % 1000) return; /* a flood must not fill the log too */
-	struct log *log = in->parts.log;
-	log_begin(log, LOG_WARN, STR_NONE, "connection-refused");
-	char text[80];
-	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
-	net_add(&b, &accepted->peer);
-	log_str(log, "client", buf_str(&b));
-	log_i64(log, "refused", (int64_t)in->stats.refused_connections);
-	log_end(log);
+	inbound_refused(in, &accepted->peer);
 }
 
 static void starved(struct io_listener *listener, int error)

@@ -63,25 +63,47 @@ void connections_release(struct connection_counts *c)
 	map_release(&c->clients);
 }
 
-enum connection_verdict connections_enter(
-	struct connection_counts *c, const struct net_address *client)
+static enum connection_verdict count(struct connection_counts *c, const struct net_address *client)
 {
-	if (c->total >= c->max_total) return CONNECTION_TOO_MANY;
+	if (client->family == NET_NONE) return CONNECTION_WELCOME;
 	struct client *known = client_find(c, client);
 	if ((known ? known->open : 0) >= c->max_client) return CONNECTION_TOO_MANY_OF_CLIENT;
 	if (!known) known = client_new(c, client);
 	if (!known) return CONNECTION_TOO_MANY;
 	known->open++;
-	c->total++;
 	return CONNECTION_WELCOME;
+}
+
+static void uncount(struct connection_counts *c, const struct net_address *client)
+{
+	if (client->family == NET_NONE) return;
+	struct client *known = client_find(c, client);
+	ASSERT(known && known->open > 0);
+	if (--known->open > 0) return;
+	map_remove(&c->clients, &known->node);
+	free(known);
+}
+
+enum connection_verdict connections_enter(
+	struct connection_counts *c, const struct net_address *client)
+{
+	if (c->total >= c->max_total) return CONNECTION_TOO_MANY;
+	enum connection_verdict verdict = count(c, client);
+	if (verdict == CONNECTION_WELCOME) c->total++;
+	return verdict;
 }
 
 void connections_leave(struct connection_counts *c, const struct net_address *client)
 {
-	struct client *known = client_find(c, client);
-	ASSERT(known && known->open > 0 && c->total > 0);
+	ASSERT(c->total > 0);
+	uncount(c, client);
 	c->total--;
-	if (--known->open > 0) return;
-	map_remove(&c->clients, &known->node);
-	free(known);
+}
+
+bool connections_move(
+	struct connection_counts *c, const struct net_address *from, const struct net_address *to)
+{
+	if (count(c, to) != CONNECTION_WELCOME) return false;
+	uncount(c, from);
+	return true;
 }

@@ -24,9 +24,13 @@ enum connection_verdict { CONNECTION_WELCOME, CONNECTION_TOO_MANY, CONNECTION_TO
 
 void connections_init(struct connection_counts *c, uint64_t seed);
 void connections_release(struct connection_counts *c);
-/* WELCOME counts it; then connections_leave when it ends.  */
+/* WELCOME counts it; then connections_leave when it ends.  A client without a family is counted in all alone: one
+ * that is not known (yet).  */
 enum connection_verdict connections_enter(
 	struct connection_counts *c, const struct net_address *client);
 void connections_leave(struct connection_counts *c, const struct net_address *client);
+/* What was counted as one client's is another's.  False: that one has too many; nothing is changed.  */
+bool MUST_CHECK connections_move(
+	struct connection_counts *c, const struct net_address *from, const struct net_address *to);
 
 #endif

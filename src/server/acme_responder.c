@@ -1,7 +1,6 @@
 #include "server/acme_responder.h"
 
 #include "crypto/certificate.h"
-#include "crypto/digest.h"
 #include "crypto/tls.h"
 
 enum { GUESTS_MAX = 100, GUEST_MS = 20 * 1000, REQUEST_MAX = 4096, SHOWN_MAX = 1024, PEM_MAX = 1 << 16 };
@@ -200,13 +199,11 @@ void acme_responder_close(struct acme_responder *r)
 
 static bool show_certificate(struct acme_responder *r, struct str name, struct str authorization)
 {
-	uint8_t digest[DIGEST_SHA256];
-	digest_sha256(authorization, digest);
 	struct buf chain, key, why;
 	buf_init(&chain, PEM_MAX);
 	buf_init(&key, PEM_MAX);
 	buf_init(&why, SHOWN_MAX);
-	if (certificate_make_challenge(name, digest, io_wall(r->io), &chain, &key))
+	if (certificate_make_challenge(name, authorization, io_wall(r->io), &chain, &key))
 		r->context = tls_challenge_context(
 			&(struct tls_identity){buf_str(&chain), buf_str(&key)}, &why);
 	buf_release(&chain);
