@@ -47,8 +47,8 @@ static void end(struct acme_order *o, const char *why, struct str chain)
 
 static void fail(struct acme_order *o, const char *why)
 {
-	char words[ACME_WHY_MAX + 64];
-	snprintf(words, sizeof words, "%s: %s", steps[o->step].doing, why);
+	char words[2 * ACME_WHY_MAX];
+	snprintf(words, sizeof words, "%s: %.800s", steps[o->step].doing, why);
 	end(o, words, STR_NONE);
 }
 
@@ -240,7 +240,7 @@ static void fail_authorization(struct acme_order *o, const json_t *authorization
 	const json_t *error =
 		json_object_get(find_challenge(o, authorization), "error");
 	const char *detail = json_string_value(json_object_get(error, "detail"));
-	char why[ACME_WHY_MAX], name[256];
+	char why[ACME_WHY_MAX + 300], name[256];
 	acme_text(json_object_get(authorization, "identifier"), "value", name, sizeof name);
 	snprintf(why, sizeof why, "%s was not proved by %s: %.300s", name,
 		method_names[o->method], detail ? detail : "no reason is given");

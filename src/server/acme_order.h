@@ -3,8 +3,7 @@
 #define SERVER_ACME_ORDER_H
 
 #include "server/acme_talk.h"
-
-enum acme_method { ACME_HTTP, ACME_TLS_ALPN };
+#include "server/config.h"
 
 enum acme_step {
 	ACME_DIRECTORY,

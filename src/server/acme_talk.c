@@ -2,7 +2,7 @@
 
 #include "base/code.h"
 
-enum { TRIES = 4, REQUEST_MAX = 64 << 10, REQUEST_MS = 30 * 1000 };
+enum { TRIES = 10, REQUEST_MAX = 64 << 10, REQUEST_MS = 30 * 1000 };
 
 void acme_text(const json_t *object, const char *name, char *to, size_t max)
 {
