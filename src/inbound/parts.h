@@ -19,6 +19,7 @@ struct inbound {
 	struct list sockets; /* struct socket */
 	struct list sessions;
 	struct connection_counts counts;
+	struct guard guard; /* who guesses passwords */
 	struct pool session_pool;
 	struct pool transaction_pool;
 	struct io_workers
@@ -89,7 +90,6 @@ struct session {
 	struct list link;
 	msec began;
 	uint32_t messages;
-	uint8_t logins_failed;
 	bool paused;   /* the spool asked to wait */
 	bool fin;      /* the peer has sent all it has */
 	bool closing;  /* the last reply is out; waiting for the peer to go */
@@ -151,7 +151,14 @@ bool secure_waiting(const struct session *s);
 bool secure_send(struct session *s, struct str plain);
 void secure_close(struct session *s);
 
+/* What binds a login to this session, in octets; empty: nothing does.  */
+enum { BINDING_MAX = TLS_UNIQUE_MAX };
+struct sasl_binding secure_binding(const struct session *s, uint8_t octets[BINDING_MAX]);
+
 /* login.c */
+/* The client has guessed too often: say login_refusal.  */
+bool login_refused(const struct session *s);
+extern const struct smtp_reply login_refusal;
 void login_event(struct session *s, const struct smtp_event *event);
 void login_end(struct session *s);
 
