@@ -6,7 +6,12 @@
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
-enum { COMMON_NAME_MAX = 64, NAME_MAX_LEN = 253, DIGEST = SHA256_DIGEST_LENGTH, CHALLENGE_DAYS = 7 };
+enum {
+	COMMON_NAME_MAX = 64,
+	NAME_MAX_LEN = 253,
+	DIGEST = SHA256_DIGEST_LENGTH,
+	CHALLENGE_DAYS = 7
+};
 
 /* 20 octets at most, positive, not to be guessed (RFC 5280 4.1.2.2).  */
 static bool set_serial(X509 *x)
@@ -195,8 +200,8 @@ static msec time_of(const ASN1_TIME *t)
 	return known ? (days * INT64_C(86400) + seconds) * 1000 : 0;
 }
 
-bool certificate_read(struct str pem, const struct str *names, uint32_t count,
-	struct certificate_facts *ret)
+bool certificate_read(
+	struct str pem, const struct str *names, uint32_t count, struct certificate_facts *ret)
 {
 	BIO *bio = BIO_new_mem_buf(pem.ptr ? pem.ptr : "", (int)pem.len);
 	X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;

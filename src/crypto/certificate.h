@@ -32,7 +32,7 @@ struct certificate_facts {
 	bool covers;      /* it speaks for all the names */
 };
 /* What the first certificate in PEM says.  False: there is none.  */
-bool MUST_CHECK certificate_read(struct str pem, const struct str *names, uint32_t count,
-	struct certificate_facts *ret);
+bool MUST_CHECK certificate_read(
+	struct str pem, const struct str *names, uint32_t count, struct certificate_facts *ret);
 
 #endif

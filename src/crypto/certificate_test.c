@@ -131,7 +131,8 @@ static void test_a_request_names_all(void **state)
 	GENERAL_NAMES *all = X509V3_get_d2i(extensions, NID_subject_alt_name, NULL, NULL);
 	assert_int_equal(sk_GENERAL_NAME_num(all), 2);
 	const ASN1_STRING *second = sk_GENERAL_NAME_value(all, 1)->d.dNSName;
-	assert_str(str_of(ASN1_STRING_get0_data(second), (size_t)ASN1_STRING_length(second)), "b.example");
+	assert_str(str_of(ASN1_STRING_get0_data(second), (size_t)ASN1_STRING_length(second)),
+		"b.example");
 	GENERAL_NAMES_free(all);
 	sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
 	EVP_PKEY_free(private);

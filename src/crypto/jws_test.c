@@ -66,7 +66,7 @@ static void decode(struct str coded, struct buf *to)
 	buf_init(&padded, 4096);
 	for (size_t i = 0; i < coded.len; i++)
 		buf_add_c(&padded,
-			coded.ptr[i] == '-'         ? '+'
+			coded.ptr[i] == '-'           ? '+'
 				: coded.ptr[i] == '_' ? '/'
 						      : coded.ptr[i]);
 	while (padded.len % 4) buf_add_c(&padded, '=');
@@ -110,10 +110,8 @@ static void test_a_signature_verifies(void **state)
 		struct buf signature;
 		buf_init(&signature, 4096);
 		decode(member(json, "signature"), &signature);
-		assert_true(verifies(
-			STR("eyJhbGciOiJFUzI1NiJ9.eyJhIjoxfQ"), buf_str(&signature)));
-		assert_false(verifies(
-			STR("eyJhbGciOiJFUzI1NiJ9.eyJhIjoyfQ"), buf_str(&signature)));
+		assert_true(verifies(STR("eyJhbGciOiJFUzI1NiJ9.eyJhIjoxfQ"), buf_str(&signature)));
+		assert_false(verifies(STR("eyJhbGciOiJFUzI1NiJ9.eyJhIjoyfQ"), buf_str(&signature)));
 		buf_release(&signature);
 	}
 	buf_clear(&out);

@@ -116,7 +116,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned ch
 	for (unsigned at = 0; at < len; at += 1U + offered[at]) {
 		*ret_name = offered + at + 1;
 		*ret_len = offered[at];
-		if (str_eq(str_of(*ret_name, *ret_len), str_from_c(wanted))) return SSL_TLSEXT_ERR_OK;
+		if (str_eq(str_of(*ret_name, *ret_len), str_from_c(wanted)))
+			return SSL_TLSEXT_ERR_OK;
 	}
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -147,8 +148,8 @@ static void note_end(struct tls_context *c, const X509 *certificate)
 	ASN1_TIME_free(epoch);
 }
 
-static bool add_identity(struct tls_context *c, const struct tls_identity *identity,
-	char *protocol, struct buf *why)
+static bool add_identity(
+	struct tls_context *c, const struct tls_identity *identity, char *protocol, struct buf *why)
 {
 	SSL_CTX *ssl = common_new(TLS_server_method());
 	if (!ssl) return complain(why, "TLS");

@@ -217,7 +217,8 @@ static void challenge(struct acme_order *o, const json_t *authorization)
 	acme_text(c, "token", token, sizeof token);
 	acme_text(c, "url", url, sizeof url);
 	if (!c || !*name || !token_fine(token) || !*url) {
-		fail(o, c ? "the challenge makes no sense"
+		fail(o,
+			c ? "the challenge makes no sense"
 			  : "the authority offers no challenge of the kind that is configured");
 		return;
 	}
@@ -237,13 +238,12 @@ static void challenge(struct acme_order *o, const json_t *authorization)
 /* Their reason, from the challenge that did not succeed.  */
 static void fail_authorization(struct acme_order *o, const json_t *authorization)
 {
-	const json_t *error =
-		json_object_get(find_challenge(o, authorization), "error");
+	const json_t *error = json_object_get(find_challenge(o, authorization), "error");
 	const char *detail = json_string_value(json_object_get(error, "detail"));
 	char why[ACME_WHY_MAX + 300], name[256];
 	acme_text(json_object_get(authorization, "identifier"), "value", name, sizeof name);
-	snprintf(why, sizeof why, "%s was not proved by %s: %.300s", name,
-		method_names[o->method], detail ? detail : "no reason is given");
+	snprintf(why, sizeof why, "%s was not proved by %s: %.300s", name, method_names[o->method],
+		detail ? detail : "no reason is given");
 	fail(o, why);
 }
 

@@ -33,8 +33,7 @@ struct acme_order {
 		struct str authorization);
 	/* why NULL: chain and key (PEM, borrowed) are there.  The order is released already, and may go.  It may come before
 	 * acme_order_begin returns.  */
-	void (*ended)(
-		struct acme_order *order, const char *why, struct str chain, struct str key);
+	void (*ended)(struct acme_order *order, const char *why, struct str chain, struct str key);
 	/* The rest is private.  */
 	enum acme_step step;
 	uint32_t at, authorization_count;

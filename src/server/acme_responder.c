@@ -3,7 +3,13 @@
 #include "crypto/certificate.h"
 #include "crypto/tls.h"
 
-enum { GUESTS_MAX = 100, GUEST_MS = 20 * 1000, REQUEST_MAX = 4096, SHOWN_MAX = 1024, PEM_MAX = 1 << 16 };
+enum {
+	GUESTS_MAX = 100,
+	GUEST_MS = 20 * 1000,
+	REQUEST_MAX = 4096,
+	SHOWN_MAX = 1024,
+	PEM_MAX = 1 << 16
+};
 
 struct acme_responder {
 	struct io *io;
@@ -156,8 +162,8 @@ static void accepted(struct io_listener *listener, const struct io_accepted *acc
 
 /* ---- the whole ---- */
 
-struct acme_responder *acme_responder_open(struct io *io, const struct net_address *binds,
-	uint32_t count, bool tls, struct buf *why)
+struct acme_responder *acme_responder_open(
+	struct io *io, const struct net_address *binds, uint32_t count, bool tls, struct buf *why)
 {
 	struct acme_responder *r = calloc(1, sizeof *r);
 	struct door *doors = calloc(count ? count : 1, sizeof *doors);
@@ -190,7 +196,8 @@ void acme_responder_close(struct acme_responder *r)
 	if (!r) return;
 	acme_responder_clear(r);
 	for (uint32_t i = 0; i < r->listener_count; i++) io_listener_close(&r->doors[i].listener);
-	while (!list_empty(&r->guests)) guest_free(CONTAINER_OF(r->guests.next, struct guest, link));
+	while (!list_empty(&r->guests))
+		guest_free(CONTAINER_OF(r->guests.next, struct guest, link));
 	buf_release(&r->path);
 	buf_release(&r->text);
 	free(r->doors);

@@ -9,8 +9,8 @@
 struct acme_responder;
 
 /* tls: answer by certificates.  NULL: an address cannot be bound, or no memory; why is appended.  */
-struct acme_responder *acme_responder_open(struct io *io, const struct net_address *binds,
-	uint32_t count, bool tls, struct buf *why);
+struct acme_responder *acme_responder_open(
+	struct io *io, const struct net_address *binds, uint32_t count, bool tls, struct buf *why);
 void acme_responder_close(struct acme_responder *r);
 /* Show this until the next, instead of what was shown; borrowed for the call.  False: it cannot be.  */
 bool MUST_CHECK acme_responder_show(

@@ -163,8 +163,7 @@ static void send(struct acme_talk *t)
 	char *text = json_dumps(header, JSON_COMPACT);
 	json_decref(header);
 	buf_clear(&t->request);
-	bool fine = text &&
-		jws_sign(t->key, str_from_c(text), buf_str(&t->payload), &t->request);
+	bool fine = text && jws_sign(t->key, str_from_c(text), buf_str(&t->payload), &t->request);
 	free(text);
 	*t->nonce = '\0'; /* each serves once */
 	if (fine)

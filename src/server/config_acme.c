@@ -11,8 +11,7 @@ static void read_directory(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field)
 {
 	if (v->type != UCL_TEXT || !str_starts(v->text, STR("https://")))
-		config_wrong(r, v, where,
-			"the https:// address of an ACME directory is wanted");
+		config_wrong(r, v, where, "the https:// address of an ACME directory is wanted");
 	else
 		*(struct str *)field = config_copy(r, v->text, false);
 }
@@ -70,7 +69,8 @@ const struct config_key config_acme_keys[] = {
 	{"challenge", CONFIG_CHOICE, offsetof(struct config, acme.method), "http-01",
 		.choices = challenge_choices, .help = "how the names are proved"},
 	{"bind", CONFIG_OTHER, offsetof(struct config, acme.binds), "[\"0.0.0.0\", \"[::]\"]",
-		.read = read_bind, .help = "where the proof is shown; port 80, or 443 for tls-alpn-01"},
+		.read = read_bind,
+		.help = "where the proof is shown; port 80, or 443 for tls-alpn-01"},
 	{"ca_file", CONFIG_PATH, offsetof(struct config, acme.ca_file), "\"\"",
 		.help = "authorities to trust when speaking to the directory; none: the system's"},
 	{0},
