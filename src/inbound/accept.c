@@ -103,8 +103,7 @@ static void refuse_sender(struct session *s, struct str path)
 		"<" STR_FMT ">: Sender address rejected: it is no address of your account " STR_FMT,
 		STR_ARG(str_head(path, 300)), STR_ARG(s->account));
 	refuse(s, path,
-		(struct smtp_reply){
-			.code = 553, .enhanced = {5, 7, 1}, .text = buf_str(&text)});
+		(struct smtp_reply){.code = 553, .enhanced = {5, 7, 1}, .text = buf_str(&text)});
 	buf_release(&text);
 }
 

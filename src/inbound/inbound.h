@@ -29,7 +29,7 @@ struct inbound_rules {
 	uint32_t recipients_max, errors_max;
 	uint32_t connections, connections_per_client;
 	msec timeout;
-	msec hold; /* FUTURERELEASE: at most */
+	msec hold;                  /* FUTURERELEASE: at most */
 	struct guard_options guard; /* against who guesses passwords */
 	void (*release)(void *owner);
 	void *owner;

@@ -57,12 +57,13 @@ struct transaction {
 	struct spool_op committed;
 	struct header_watch header;
 	struct draft *draft; /* the header is still gathered; NULL: content passes as it is */
-	struct smtp_reply objection; /* to the header, said at the end of the content; code 0: none */
-	bool begun;       /* the writer is open */
-	bool has_id;      /* it was opened: the message has its queue id */
-	bool committing;  /* arena and writer are the spool's until `committed` */
-	bool refused;     /* the spool took no more */
-	struct list link; /* in inbound->orphans, or in none */
+	struct smtp_reply
+		objection; /* to the header, said at the end of the content; code 0: none */
+	bool begun;        /* the writer is open */
+	bool has_id;       /* it was opened: the message has its queue id */
+	bool committing;   /* arena and writer are the spool's until `committed` */
+	bool refused;      /* the spool took no more */
+	struct list link;  /* in inbound->orphans, or in none */
 };
 
 /* TLS of a session.  It outlives its session when that ends while the engine is on the thread.  */

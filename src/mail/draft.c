@@ -136,7 +136,8 @@ static bool visit(void *context, struct str address)
 	if (w->terms->may_send_as(w->terms->context, address)) return true;
 	struct str shown = str_head(address, 100), account = str_head(w->terms->account, 100);
 	return refuse(w, 550, (struct enhanced){5, 7, 1},
-		"Error: the header says %s: <" STR_FMT ">, which is no address of your account " STR_FMT,
+		"Error: the header says %s: <" STR_FMT
+		">, which is no address of your account " STR_FMT,
 		w->checked, STR_ARG(shown), STR_ARG(account));
 }
 
@@ -238,5 +239,6 @@ bool draft_finish(struct draft *d, const struct draft_terms *terms, struct buf *
 	add_missing(&w);
 	buf_add(out, STR("\r\n"));
 	if (buf_add(out, rest)) return true;
-	return refuse(&w, 452, (struct enhanced){4, 3, 1}, "Insufficient system resources, try again later");
+	return refuse(&w, 452, (struct enhanced){4, 3, 1},
+		"Insufficient system resources, try again later");
 }

@@ -68,7 +68,8 @@ static void test_whole_messages_pass(void **state)
 	gives(HAS "\r\nbody\r\n", HAS "\r\nbody\r\n");
 	gives("From: Alice\r\n <alice@example.com>\r\nSUBJECT:x\r\nDate: d\r\nMessage-Id: <y>\r\n\r\n\r\n.\r\n",
 		"From: Alice\r\n <alice@example.com>\r\nSUBJECT:x\r\nDate: d\r\nMessage-Id: <y>\r\n\r\n\r\n.\r\n");
-	gives(HAS "Sender: Alice <ALICE@example.com>\r\n\r\n", HAS "Sender: Alice <ALICE@example.com>\r\n\r\n");
+	gives(HAS "Sender: Alice <ALICE@example.com>\r\n\r\n",
+		HAS "Sender: Alice <ALICE@example.com>\r\n\r\n");
 }
 
 static void test_missing_fields(void **state)
@@ -78,7 +79,8 @@ static void test_missing_fields(void **state)
 		"From: alice@example.com\r\nSubject: x\r\n" ADDED "\r\nhi\r\n");
 	gives("\r\nhi\r\n", "From: <alice@example.com>\r\n" ADDED "\r\nhi\r\n");
 	gives("", "From: <alice@example.com>\r\n" ADDED "\r\n");
-	gives(HAS "Content-Type: text/plain\r\n\r\n", HAS "Content-Type: text/plain\r\nMIME-Version: 1.0\r\n\r\n");
+	gives(HAS "Content-Type: text/plain\r\n\r\n",
+		HAS "Content-Type: text/plain\r\nMIME-Version: 1.0\r\n\r\n");
 	gives(HAS "Mime-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n",
 		HAS "Mime-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n");
 }
@@ -86,7 +88,8 @@ static void test_missing_fields(void **state)
 static void test_bcc(void **state)
 {
 	(void)state;
-	gives(HAS "Bcc: secret@example.org,\r\n other@example.org\r\nTo: x\r\nbcc:\r\nResent-BCC: z\r\n\r\nBcc: body\r\n",
+	gives(HAS
+		"Bcc: secret@example.org,\r\n other@example.org\r\nTo: x\r\nbcc:\r\nResent-BCC: z\r\n\r\nBcc: body\r\n",
 		HAS "To: x\r\n\r\nBcc: body\r\n");
 }
 
@@ -94,7 +97,8 @@ static void test_syntax(void **state)
 {
 	(void)state;
 	gives(HAS "Subject : x\r\n\r\n", HAS "Subject: x\r\n\r\n");
-	gives("From alice Sun Nov 22 08:00:00 2026\r\n" HAS "\r\nFrom here\r\n", HAS "\r\nFrom here\r\n");
+	gives("From alice Sun Nov 22 08:00:00 2026\r\n" HAS "\r\nFrom here\r\n",
+		HAS "\r\nFrom here\r\n");
 	gives(HAS "no field\r\nX: y\r\n", HAS "\r\nno field\r\nX: y\r\n");
 	gives(HAS "two words: y\r\n", HAS "\r\ntwo words: y\r\n");
 	gives("hello\r\n", "From: <alice@example.com>\r\n" ADDED "\r\nhello\r\n");
@@ -105,10 +109,13 @@ static void test_not_ascii(void **state)
 {
 	(void)state;
 	gives(HAS "Subject: caf\xc3\xa9\r\nTo: J\xc3\xb6rg <j@example.org>\r\n\r\ncaf\xc3\xa9\r\n",
-		HAS "Subject: =?utf-8?B?Y2Fmw6k=?=\r\nTo: =?utf-8?B?SsO2cmc=?= <j@example.org>\r\n\r\ncaf\xc3\xa9\r\n");
-	refuses(HAS "To: j\xc3\xb6rg@example.org\r\n\r\n", 550, "the To field of the header is not ASCII");
+		HAS
+		"Subject: =?utf-8?B?Y2Fmw6k=?=\r\nTo: =?utf-8?B?SsO2cmc=?= <j@example.org>\r\n\r\ncaf\xc3\xa9\r\n");
+	refuses(HAS "To: j\xc3\xb6rg@example.org\r\n\r\n", 550,
+		"the To field of the header is not ASCII");
 	refuses(HAS "References: <\xc3\xa9>\r\n\r\n", 550, "References");
-	refuses(HAS "Content-Disposition: attachment; filename=\"\xc3\xa9\"\r\n\r\n", 550, "SMTPUTF8");
+	refuses(HAS "Content-Disposition: attachment; filename=\"\xc3\xa9\"\r\n\r\n", 550,
+		"SMTPUTF8");
 	struct draft_terms utf8 = terms;
 	utf8.utf8 = true;
 	gives_by(&utf8, HAS "To: j\xc3\xb6rg@example.org\r\nSubject: \xc3\xa9\r\n\r\n",
@@ -118,7 +125,8 @@ static void test_not_ascii(void **state)
 static void test_whose_name(void **state)
 {
 	(void)state;
-	refuses("From: bob@example.com\r\n\r\n", 550, "From: <bob@example.com>, which is no address of your account alice@example.com");
+	refuses("From: bob@example.com\r\n\r\n", 550,
+		"From: <bob@example.com>, which is no address of your account alice@example.com");
 	refuses("From: alice@example.com, Bob <bob@example.com>\r\n\r\n", 550, "<bob@example.com>");
 	refuses("From: bob@example.com <alice@example.com>\r\n\r\n", 550, "<bob@example.com>");
 	refuses("from : Bob\r\n <bob@example.com>\r\n\r\n", 550, "<bob@example.com>");

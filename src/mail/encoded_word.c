@@ -4,7 +4,9 @@
 #include "base/utf8.h"
 #include "mail/mailboxes.h"
 
-enum { WORD_OCTETS = 39 }; /* of content in one encoded word, which is 75 octets at most with unknown-8bit */
+enum {
+	WORD_OCTETS = 39
+}; /* of content in one encoded word, which is 75 octets at most with unknown-8bit */
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 

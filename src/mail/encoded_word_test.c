@@ -60,14 +60,16 @@ static void test_addresses(void **state)
 		"=?utf-8?B?TcO8bGxlciwgIkoi?= <j@example.com>");
 	gives(encoded_addresses_add, " j@example.com (J\xc3\xb6rg, at home)",
 		" j@example.com (=?utf-8?B?SsO2cmcsIGF0IGhvbWU=?=)");
-	gives(encoded_addresses_add, " Fr\xc3\xbcnde: a@example.com;", " =?utf-8?B?RnLDvG5kZQ==?= : a@example.com;");
+	gives(encoded_addresses_add, " Fr\xc3\xbcnde: a@example.com;",
+		" =?utf-8?B?RnLDvG5kZQ==?= : a@example.com;");
 }
 
 static void test_addresses_that_are_not_ascii(void **state)
 {
 	(void)state;
 	static const char *const all[] = {"j\xc3\xb6rg@example.com", "<j\xc3\xb6rg@example.com>",
-		"\"j\xc3\xb6rg\"@example.com", "a@ex\xc3\xa4mple.com", "\"J\xc3\xb6rg", "(\xc3\xb6"};
+		"\"j\xc3\xb6rg\"@example.com", "a@ex\xc3\xa4mple.com", "\"J\xc3\xb6rg",
+		"(\xc3\xb6"};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		struct buf out;
 		buf_init(&out, 1000);

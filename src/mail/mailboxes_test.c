@@ -32,10 +32,12 @@ static void test_addresses(void **state)
 	finds(" alice@example.com", "alice@example.com");
 	finds("<alice@example.com>", "alice@example.com");
 	finds("Alice Example <alice@example.com>", "alice@example.com");
-	finds("\"Example, Alice\" <alice@example.com>, bob@example.com", "alice@example.com|bob@example.com");
+	finds("\"Example, Alice\" <alice@example.com>, bob@example.com",
+		"alice@example.com|bob@example.com");
 	finds(" Alice\r\n <alice@\r\n\texample.com>", "alice@example.com");
 	finds("alice @ example . com (Alice (of) Example \\) )", "alice@example.com");
-	finds("\"<bob@example.com>\" <alice@example.com> (<carol@example.com>)", "alice@example.com");
+	finds("\"<bob@example.com>\" <alice@example.com> (<carol@example.com>)",
+		"alice@example.com");
 	finds("\"a b\"@example.com", "\"a b\"@example.com");
 	finds("a@[IPv6:2001:db8::1], <b@[192.0.2.1]>", "a@[IPv6:2001:db8::1]|b@[192.0.2.1]");
 	finds("<@relay.example,@other.example:alice@example.com>", "alice@example.com");
@@ -61,9 +63,10 @@ static void test_no_addresses(void **state)
 {
 	(void)state;
 	static const char *const all[] = {"<alice@example.com", "alice@example.com>", "\"alice",
-		"(alice", "alice)", "<a@example.com> b@example.com", "<a@example.com> <b@example.com>",
-		"<<a@example.com>>", "a@example.com;", "x: y: a@example.com;;", "x: a@example.com",
-		"a@example.com: b@example.com;", "a\x01@example.com", "a\\b@example.com", "[a@b"};
+		"(alice", "alice)", "<a@example.com> b@example.com",
+		"<a@example.com> <b@example.com>", "<<a@example.com>>", "a@example.com;",
+		"x: y: a@example.com;;", "x: a@example.com", "a@example.com: b@example.com;",
+		"a\x01@example.com", "a\\b@example.com", "[a@b"};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) fails(all[i]);
 	struct buf text; /* longer than any address */
 	buf_init(&text, 5000);

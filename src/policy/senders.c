@@ -51,8 +51,8 @@ static bool leads_to(
 	uint32_t count = 0;
 	struct address only;
 	arena_init(&arena, EXPAND_MEMORY);
-	bool leads = domain_expand(d, address, 2, &arena, to, &count) == EXPAND_DONE && count == 1 &&
-		address_parse(to[0], true, false, &only) &&
+	bool leads = domain_expand(d, address, 2, &arena, to, &count) == EXPAND_DONE &&
+		count == 1 && address_parse(to[0], true, false, &only) &&
 		(str_ieq(only.text, account->text) || same_mailbox(d, &only, account));
 	arena_release(&arena);
 	return leads;

@@ -6,7 +6,7 @@
 
 /* More than an account's own addresses.  */
 struct sender_grant {
-	struct str account;         /* lower case; "@example.com" is every account of that domain */
+	struct str account;        /* lower case; "@example.com" is every account of that domain */
 	const struct str *senders; /* addresses, "@example.org" (all of that domain), or "*" */
 	uint32_t sender_count;
 	struct map_node node;

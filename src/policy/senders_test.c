@@ -12,16 +12,19 @@ struct town {
 	struct sender_grant grants[2];
 };
 
-static void add_alias(struct town *t, unsigned i, const char *name, const struct str *targets, uint32_t count)
+static void add_alias(
+	struct town *t, unsigned i, const char *name, const struct str *targets, uint32_t count)
 {
-	t->aliases[i] = (struct alias){
-		.name = str_from_c(name), .targets = targets, .target_count = count};
+	t->aliases[i] =
+		(struct alias){.name = str_from_c(name), .targets = targets, .target_count = count};
 	assert_true(map_insert(&t->example.aliases, &t->aliases[i].node, t->aliases[i].name));
 }
 
-static void add_grant(struct town *t, unsigned i, struct str account, const struct str *to, uint32_t count)
+static void add_grant(
+	struct town *t, unsigned i, struct str account, const struct str *to, uint32_t count)
 {
-	t->grants[i] = (struct sender_grant){.account = account, .senders = to, .sender_count = count};
+	t->grants[i] =
+		(struct sender_grant){.account = account, .senders = to, .sender_count = count};
 	assert_true(map_insert(&t->senders.grants, &t->grants[i].node, account));
 }
 
@@ -74,7 +77,8 @@ static int down(void **state)
 
 static void check(struct town *t, const char *account, const char *address, bool wanted)
 {
-	if (sender_allowed(&t->senders, &t->domains, str_from_c(account), str_from_c(address)) != wanted)
+	if (sender_allowed(&t->senders, &t->domains, str_from_c(account), str_from_c(address)) !=
+		wanted)
 		fail_msg("%s as %s", account, address);
 }
 

@@ -11,7 +11,8 @@ static bool is_domain(struct str text)
 static bool is_sender(struct str text)
 {
 	struct address address;
-	return str_eq(text, STR("*")) || is_domain(text) || address_parse(text, true, false, &address);
+	return str_eq(text, STR("*")) || is_domain(text) ||
+		address_parse(text, true, false, &address);
 }
 
 static void read_grant(struct config_reader *r, const struct ucl_value *v, const char *where)
