@@ -8,7 +8,6 @@
 
 #include "base/code.h"
 #include "spool/record.h"
-#include "spool/segment.h"
 #include "spool/spool.h"
 #include "spool/summary.h"
 
