@@ -11,11 +11,22 @@ static const struct security *security_of(const struct client_session *s)
 	return &target_of(s)->security;
 }
 
+static void log_exception(struct client_session *s)
+{
+	struct log *log = s->outbound->parts.log;
+	log_begin(log, LOG_INFO, STR_NONE, "tls-exception");
+	log_str(log, "destination", destination_key(s->site->destination));
+	log_str(log, "host", str_of(s->host, s->host_len));
+	log_str(log, "policy", str_from_c(security_of(s)->words));
+	log_end(log);
+}
+
 void hop_tls_configure(struct client_session *s)
 {
 	enum security_level level = security_of(s)->level;
 	s->config.starttls = level != SECURITY_CLEAR && s->connection->target != s->clear_target;
 	s->config.starttls_required = level > SECURITY_MAY;
+	if (security_of(s)->excepted) log_exception(s);
 }
 
 /* Hand the engine's octets to the stream.  False: the connection is lost.  */

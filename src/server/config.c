@@ -230,6 +230,8 @@ const struct config_key config_keys[] = {
 		.help = "clients that may send to anywhere without logging in"},
 	{"domain", CONFIG_OTHER, 0, .read = config_read_domains, .help = "domain \"NAME\" { ... }"},
 	{"route", CONFIG_OTHER, 0, .read = config_read_routes, .help = "route \"NAME\" { ... }"},
+	{"tls_except", CONFIG_OTHER, offsetof(struct config, tls_exceptions),
+		.read = config_read_exceptions, .help = "tls_except \"NAME\" { until = \"DAY\" }"},
 	{"queue", CONFIG_BLOCK, offsetof(struct config, queue), .keys = queue_keys,
 		.help = "retries and returns"},
 	{"limits", CONFIG_BLOCK, 0, .keys = limits_keys,

@@ -7,6 +7,7 @@
 #include "policy/access.h"
 #include "policy/domain.h"
 #include "queue/queue.h"
+#include "route/exception.h"
 #include "route/resolver.h"
 #include "route/rule.h"
 
@@ -26,6 +27,8 @@ struct config {
 
 	struct domains domains;
 	struct route_table routes; /* with the local domains in it */
+
+	struct tls_exceptions tls_exceptions;
 
 	struct queue_options queue;
 

@@ -52,6 +52,7 @@ extern const struct config_key config_keys[]; /* of struct config; ends with a r
 extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_domain_keys[];
 extern const struct config_key config_listen_keys[];
+extern const struct config_key config_except_keys[];
 
 /* Fill the fields of base from block (NULL: defaults), in the table's order.  where: what the block is called in
  * complaints, with its dot: "queue.", "listen mx.", "".  */
@@ -80,6 +81,8 @@ void config_read_listeners(
 void config_read_domains(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_routes(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_exceptions(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_ranges(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);

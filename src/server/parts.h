@@ -58,6 +58,9 @@ bool server_has_account(void *context, struct str local, struct str domain);
 bool MUST_CHECK server_tls(
 	struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
 
+/* tls.c: tell which exceptions of the configuration have ended.  */
+void server_log_exceptions(struct server *s);
+
 /* dns.c: the resolver, for the router that is made after it.  False: *ret_why.  */
 bool server_open_dns(struct server *s, const char **ret_why);
 /* Follow the configuration in force, where it differs from the one before.  */
