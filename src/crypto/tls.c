@@ -186,6 +186,17 @@ bool tls_channel_binding(const struct tls *t, uint8_t *ret)
 	return fine;
 }
 
+/* The first Finished message of the handshake: the client's, or the server's when a session goes on.  */
+size_t tls_channel_unique(const struct tls *t, uint8_t *ret)
+{
+	if (!t->text[0] || SSL_version(t->ssl) != TLS1_2_VERSION ||
+		SSL_get_extms_support(t->ssl) != 1)
+		return 0;
+	bool ours = (SSL_is_server(t->ssl) != 0) == (SSL_session_reused(t->ssl) != 0);
+	return ours ? SSL_get_finished(t->ssl, ret, TLS_UNIQUE_MAX)
+		    : SSL_get_peer_finished(t->ssl, ret, TLS_UNIQUE_MAX);
+}
+
 struct str tls_server_name(const struct tls *t)
 {
 	return str_from_c(SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name));

@@ -108,6 +108,10 @@ enum { TLS_BINDING = 32 };
 /* What both ends of this session know and nobody else: a login that proves it cannot be carried to another session
  * (tls-exporter, RFC 9266).  TLS_BINDING octets.  False: not open, or older than TLS 1.3.  */
 bool tls_channel_binding(const struct tls *t, uint8_t *ret);
+/* The same for TLS 1.2 (tls-unique, RFC 5929 3): at most TLS_UNIQUE_MAX octets, their number is returned.  0: not open, another
+ * version, or a session that could have been carried over (no RFC 7627).  */
+enum { TLS_UNIQUE_MAX = 64 };
+size_t tls_channel_unique(const struct tls *t, uint8_t *ret);
 /* The name that the client asked for (SNI), or the empty str; the engine's.  */
 struct str tls_server_name(const struct tls *t);
 

@@ -19,6 +19,7 @@ struct inbound {
 	struct list sockets; /* struct socket */
 	struct list sessions;
 	struct connection_counts counts;
+	struct guard guard; /* who guesses passwords */
 	struct pool session_pool;
 	struct pool transaction_pool;
 	struct io_workers
@@ -83,19 +84,20 @@ struct session {
 	struct login *login;             /* NULL but during AUTH */
 	struct str account;              /* who has logged in; the session's */
 	struct net_address peer;         /* the client, as far as is known */
+	struct net_address origin;       /* who it was before XCLIENT */
 	struct net_address counted;      /* whose connection this is counted as */
 	struct buf input;   /* came while an event waited, or a part of a PROXY header */
 	struct timer timer; /* fires at the core's deadline or before: then it looks again */
 	struct list link;
 	msec began;
 	uint32_t messages;
-	uint8_t logins_failed;
 	bool paused;   /* the spool asked to wait */
 	bool fin;      /* the peer has sent all it has */
 	bool closing;  /* the last reply is out; waiting for the peer to go */
 	bool busy;     /* inside session_work */
 	bool starting; /* 220 is said to STARTTLS */
 	bool proxied;  /* a PROXY header is awaited */
+	bool told;     /* XCLIENT has named another client */
 };
 
 void office_leave(struct office *office);
@@ -111,7 +113,7 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 /* Who the client is is known: say the banner, or have it begin TLS; octets of it may have come already.  */
 void session_start(struct session *s, struct str octets);
 /* Count it as this client's from now on.  False: that one has too many.  */
-bool MUST_CHECK session_count(struct session *s, const struct net_address *client);
+bool session_count(struct session *s, const struct net_address *client);
 /* It is one too many of its client: 421 in place of the banner, or nothing where TLS would come first.  */
 void session_refuse(struct session *s);
 /* Send 421 when no verdict is awaited; close when all is said.  */
@@ -151,9 +153,21 @@ bool secure_waiting(const struct session *s);
 bool secure_send(struct session *s, struct str plain);
 void secure_close(struct session *s);
 
+/* What binds a login to this session, in octets; empty: nothing does.  */
+enum { BINDING_MAX = TLS_UNIQUE_MAX };
+struct sasl_binding secure_binding(const struct session *s, uint8_t octets[BINDING_MAX]);
+
 /* login.c */
+/* The client has guessed too often: say login_refusal.  */
+bool login_refused(const struct session *s);
+extern const struct smtp_reply login_refusal;
 void login_event(struct session *s, const struct smtp_event *event);
 void login_end(struct session *s);
+
+/* xclient.c */
+void xclient_event(struct session *s, const struct smtp_event *event);
+/* What XCLIENT said is forgotten.  */
+void xclient_forget(struct session *s);
 
 /* accept.c: the verdicts.  */
 void session_log_client(struct log *log, const struct session *s);

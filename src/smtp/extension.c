@@ -1,6 +1,7 @@
 #include "smtp/extension.h"
 
 #include "base/utf8.h"
+#include "smtp/xclient.h"
 
 /* One parameter; the table below has them all.  */
 struct parameter {
@@ -214,7 +215,9 @@ bool smtp_extension_rcpt(struct str params, const struct smtp_terms *terms,
 
 struct str smtp_extension_mechanisms(const struct smtp_terms *terms)
 {
-	return terms->secured ? terms->config->auth_tls : terms->config->auth_plain;
+	const struct smtp_server_config *config = terms->config;
+	if (terms->bound && config->auth_bound.len) return config->auth_bound;
+	return terms->secured ? config->auth_tls : config->auth_plain;
 }
 
 bool smtp_extension_listed(struct str list, struct str word)
@@ -246,6 +249,7 @@ void smtp_extension_offer(struct buf *out, const struct smtp_terms *terms, msec 
 		buf_add_c(out, ' ');
 		clock_add_rfc3339(out, wall + config->hold_max);
 	}
+	if (terms->xclient) buf_add(out, STR("\nXCLIENT " SMTP_XCLIENT_ATTRIBUTES));
 	if (config->recipients_max) {
 		buf_add(out, STR("\nLIMITS RCPTMAX="));
 		buf_add_u64(out, config->recipients_max);
