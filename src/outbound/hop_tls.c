@@ -127,9 +127,16 @@ void hop_tls_end(struct client_session *s)
 	s->shaking = false;
 }
 
-bool hop_tls_may_go_clear(struct client_session *s)
+bool hop_tls_starting(const struct client_session *s)
 {
-	return s->shaking && security_of(s)->level == SECURITY_MAY;
+	bool asked = s->state == SESSION_GREETING && s->config.starttls &&
+		s->client.offer.starttls && !s->client.secured;
+	return s->shaking || asked;
+}
+
+bool hop_tls_may_go_clear(const struct client_session *s)
+{
+	return security_of(s)->level == SECURITY_MAY;
 }
 
 void hop_tls_log_failure(struct client_session *s, struct str why, bool clear)

@@ -4,6 +4,8 @@ import os
 import ssl
 import subprocess
 
+import dns.message as dns_message
+import dns.rdatatype as dns_type
 import pytest
 
 from harness import free_port, need, queued_id, wait_for
@@ -267,6 +269,65 @@ def test_insecure_zones_have_no_dane(world, hops, authority):
         send(server, address)
     hop.wait(2)
     assert hop.secured == [True, True]
+
+
+# ---- where DNSSEC does not work ----------------------------------------------------------------------
+
+def stripped(answer):
+    """As from a resolver that has never heard of DNSSEC."""
+    message = dns_message.from_wire(answer)
+    for section in (message.answer, message.authority, message.additional):
+        section[:] = [s for s in section if s.rdtype not in (dns_type.RRSIG, dns_type.NSEC, dns_type.NSEC3)]
+    return message.to_wire()
+
+
+def test_a_resolver_that_strips_dnssec_defers_no_mail(world, hops, authority):
+    show = Show(authority, "mx.signed.test")
+    hop = hops(tls=show.context)
+    w = world(hop.port, zone(hop.port, WRONG))
+    meddler = DnsMeddler(w.port, stripped)
+    try:
+        server = w.server(dns_port=meddler.port)
+        send(server)
+        hop.wait()
+        line = server.wait_log("event=dnssec-off", "level=warn")
+        assert "let dns { servers } be ones that pass DNSSEC on" in line
+        assert server.log().count("dnssec-off") == 1
+        assert "unreachable" not in server.log() and "deferred" not in server.log()
+        assert "TLS: opportunistic\n" in shown(server)
+        assert '"secure": true' not in shown(server, "x@signed.test", "--json")
+    finally:
+        meddler.close()
+
+
+def test_silence_at_start_is_no_verdict(world, hops, authority):
+    """DNS is away when the server starts; when it comes back, DNSSEC counts."""
+    show = Show(authority, "mx.signed.test")
+    hop = hops(tls=show.context)
+    w = world(hop.port, zone(hop.port, tlsa(show.file)))
+    away = [True]
+    meddler = DnsMeddler(w.port, lambda answer: None if away[0] else answer)
+    try:
+        server = w.server(dns_port=meddler.port)
+        away[0] = False
+        id = send(server)
+        hop.wait(1, timeout=40)
+        assert " dane" in server.wait_log("event=delivered", id)
+        assert "dnssec-off" not in server.log()
+    finally:
+        meddler.close()
+
+
+def test_servers_that_are_believed_and_do_not_validate(world, hops, authority):
+    """validate = resolver, and Knot as an authority says nothing of validation."""
+    show = Show(authority, "mx.signed.test")
+    hop = hops(tls=show.context)
+    w = world(hop.port, zone(hop.port, WRONG))
+    server = w.make_server(LOCAL + f'dns {{ servers = ["127.0.0.1:{w.port}"], validate = resolver }}\n'
+                           f'route "*" {{ to = mx, port = {hop.port}, allow_loopback = true }}\n', name="believer")
+    send(server)
+    hop.wait()
+    assert "TLS: opportunistic\n" in shown(server)
 
 
 # ---- exceptions ------------------------------------------------------------------------------------
