@@ -2,7 +2,7 @@
 #include "route/resolver.h"
 
 #include "route/stub.h"
-#include "route/unbound.h"
+#include "route/resolver_unbound.h"
 
 #include <errno.h>
 

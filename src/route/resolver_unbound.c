@@ -1,4 +1,4 @@
-#include "route/unbound.h"
+#include "route/resolver_unbound.h"
 
 #include "io/file.h"
 

@@ -1,7 +1,7 @@
 /* A context of libunbound's with the settings that suit a mail server: its cache, its thread, and whether it validates.  Inner to
  * resolver.c.  */
-#ifndef ROUTE_UNBOUND_H
-#define ROUTE_UNBOUND_H
+#ifndef ROUTE_RESOLVER_UNBOUND_H
+#define ROUTE_RESOLVER_UNBOUND_H
 
 #include "route/resolver.h"
 
