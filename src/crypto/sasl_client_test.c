@@ -112,8 +112,13 @@ static void test_mechanisms_are_told(void **state)
 static bool lookup(void *owner, struct str name, struct sasl_keys *ret)
 {
 	(void)owner;
-	*ret = (struct sasl_keys){.iterations = SASL_ITERATIONS, .salt = "0123456789abcde"};
-	return str_ieq(name, STR("alice@example.com")) && sasl_derive(STR("open sesame"), ret);
+	*ret = (struct sasl_keys){0};
+	for (enum sasl_hash h = 0; h < SASL_HASHES; h++) {
+		ret->of[h] = (struct sasl_proof){
+			.iterations = SASL_ITERATIONS, .salt = "0123456789abcde"};
+		assert_true(sasl_derive(STR("open sesame"), h, &ret->of[h]));
+	}
+	return str_ieq(name, STR("alice@example.com"));
 }
 
 static bool login(const struct sasl_client_options *o)
@@ -122,7 +127,9 @@ static bool login(const struct sasl_client_options *o)
 	struct sasl_context *context = sasl_context_new((const uint8_t[32]){1});
 	struct sasl_client *c = sasl_client_new(o, &why);
 	if (!c) fail_msg("%s", why);
-	struct sasl *s = sasl_new(context, str_from_c(sasl_client_mechanism(c)), lookup, NULL);
+	struct sasl_binding bound = {.octets = str_of(o->binding, o->binding ? TLS_BINDING : 0)};
+	struct sasl *s =
+		sasl_new(context, str_from_c(sasl_client_mechanism(c)), bound, lookup, NULL);
 	assert_non_null(s);
 	struct buf challenge, response;
 	buf_init(&challenge, 10000);
@@ -148,14 +155,16 @@ static bool login(const struct sasl_client_options *o)
 static void test_our_own_server(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"SCRAM-SHA-256", "PLAIN", "LOGIN"};
+	static const char *const names[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS",
+		"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct sasl_client_options o = options(names[i]);
 		o.nonce[0] = (uint8_t)i;
+		if (!strstr(names[i], "PLUS")) o.binding = NULL;
 		assert_true(login(&o));
 		o.secret = STR("open");
 		assert_false(login(&o));
-		o = options(names[i]);
+		o.secret = STR("open sesame");
 		o.user = STR("bob@example.com");
 		assert_false(login(&o));
 	}

@@ -3,7 +3,12 @@
 
 #include <errno.h>
 
-enum { STARVED_AGAIN_MS = 60 * 1000, SPARE_SESSIONS = 64, SPARE_TRANSACTIONS = 64 };
+enum {
+	STARVED_AGAIN_MS = 60 * 1000,
+	SPARE_SESSIONS = 64,
+	SPARE_TRANSACTIONS = 64,
+	GUESSERS_MAX = 64 * 1024,
+};
 
 struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
 {
@@ -14,6 +19,7 @@ struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
 	list_init(&in->sessions);
 	list_init(&in->orphans);
 	connections_init(&in->counts, seed);
+	guard_init(&in->guard, GUESSERS_MAX, seed);
 	pool_init(&in->session_pool, sizeof(struct session), SIZE_MAX, SPARE_SESSIONS);
 	pool_init(&in->transaction_pool, sizeof(struct transaction), SIZE_MAX, SPARE_TRANSACTIONS);
 	return in;
@@ -43,14 +49,15 @@ static struct office *office_new(const struct inbound_rules *rules)
 	*office = (struct office){.rules = *rules, .smtp = smtp, .users = 1};
 	for (uint32_t i = 0; i < rules->listener_count; i++) {
 		const struct listener_options *l = &rules->listeners[i];
+		bool login = l->submission && rules->accounts;
 		smtp[i] = (struct smtp_server_config){
 			.hostname = rules->hostname,
 			.words = l->words,
 			.data_end = l->data_end,
 			.normalize = l->normalize,
 			.submission = l->submission,
-			.auth_tls =
-				l->submission && rules->accounts ? STR(SASL_MECHANISMS) : STR_NONE,
+			.auth_tls = login ? STR(SASL_MECHANISMS) : STR_NONE,
+			.auth_bound = login ? STR(SASL_MECHANISMS_BOUND) : STR_NONE,
 			.offer_starttls =
 				l->tls == LISTENER_TLS_STARTTLS || l->tls == LISTENER_TLS_REQUIRED,
 			.tls_required = l->tls == LISTENER_TLS_REQUIRED,
@@ -58,6 +65,7 @@ static struct office *office_new(const struct inbound_rules *rules)
 			.recipients_max = rules->recipients_max,
 			.errors_max = rules->errors_max,
 			.timeout = rules->timeout,
+			.hold_max = rules->hold,
 		};
 	}
 	return office;
@@ -294,6 +302,7 @@ bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, st
 	number_sockets(in, rules);
 	in->counts.max_total = rules->connections;
 	in->counts.max_client = rules->connections_per_client;
+	in->guard.options = rules->guard;
 	struct office *before = in->office;
 	in->office = office;
 	if (before) office_leave(before);
@@ -351,6 +360,7 @@ void inbound_free(struct inbound *in)
 		transaction_free(CONTAINER_OF(in->orphans.next, struct transaction, link));
 	if (in->office) office_leave(in->office);
 	connections_release(&in->counts);
+	guard_release(&in->guard);
 	pool_release(&in->session_pool);
 	pool_release(&in->transaction_pool);
 	free(in);

@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "inbound/inbound.h"
+#include "mail/draft.h"
 #include "mail/header.h"
 
 /* One configuration in office, or that has sessions left.  */
@@ -19,6 +20,7 @@ struct inbound {
 	struct list sockets; /* struct socket */
 	struct list sessions;
 	struct connection_counts counts;
+	struct guard guard; /* who guesses passwords */
 	struct pool session_pool;
 	struct pool transaction_pool;
 	struct io_workers
@@ -54,11 +56,14 @@ struct transaction {
 	struct spool_writer writer;
 	struct spool_op committed;
 	struct header_watch header;
-	bool begun;       /* the writer is open */
-	bool has_id;      /* it was opened: the message has its queue id */
-	bool committing;  /* arena and writer are the spool's until `committed` */
-	bool refused;     /* the spool took no more */
-	struct list link; /* in inbound->orphans, or in none */
+	struct draft *draft; /* the header is still gathered; NULL: content passes as it is */
+	struct smtp_reply
+		objection; /* to the header, said at the end of the content; code 0: none */
+	bool begun;        /* the writer is open */
+	bool has_id;       /* it was opened: the message has its queue id */
+	bool committing;   /* arena and writer are the spool's until `committed` */
+	bool refused;      /* the spool took no more */
+	struct list link;  /* in inbound->orphans, or in none */
 };
 
 /* TLS of a session.  It outlives its session when that ends while the engine is on the thread.  */
@@ -83,19 +88,20 @@ struct session {
 	struct login *login;             /* NULL but during AUTH */
 	struct str account;              /* who has logged in; the session's */
 	struct net_address peer;         /* the client, as far as is known */
+	struct net_address origin;       /* who it was before XCLIENT */
 	struct net_address counted;      /* whose connection this is counted as */
 	struct buf input;   /* came while an event waited, or a part of a PROXY header */
 	struct timer timer; /* fires at the core's deadline or before: then it looks again */
 	struct list link;
 	msec began;
 	uint32_t messages;
-	uint8_t logins_failed;
 	bool paused;   /* the spool asked to wait */
 	bool fin;      /* the peer has sent all it has */
 	bool closing;  /* the last reply is out; waiting for the peer to go */
 	bool busy;     /* inside session_work */
 	bool starting; /* 220 is said to STARTTLS */
 	bool proxied;  /* a PROXY header is awaited */
+	bool told;     /* XCLIENT has named another client */
 };
 
 void office_leave(struct office *office);
@@ -111,7 +117,7 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 /* Who the client is is known: say the banner, or have it begin TLS; octets of it may have come already.  */
 void session_start(struct session *s, struct str octets);
 /* Count it as this client's from now on.  False: that one has too many.  */
-bool MUST_CHECK session_count(struct session *s, const struct net_address *client);
+bool session_count(struct session *s, const struct net_address *client);
 /* It is one too many of its client: 421 in place of the banner, or nothing where TLS would come first.  */
 void session_refuse(struct session *s);
 /* Send 421 when no verdict is awaited; close when all is said.  */
@@ -151,11 +157,34 @@ bool secure_waiting(const struct session *s);
 bool secure_send(struct session *s, struct str plain);
 void secure_close(struct session *s);
 
+/* What binds a login to this session, in octets; empty: nothing does.  */
+enum { BINDING_MAX = TLS_UNIQUE_MAX };
+struct sasl_binding secure_binding(const struct session *s, uint8_t octets[BINDING_MAX]);
+
 /* login.c */
+/* The client has guessed too often: say login_refusal.  */
+bool login_refused(const struct session *s);
+extern const struct smtp_reply login_refusal;
 void login_event(struct session *s, const struct smtp_event *event);
 void login_end(struct session *s);
 
+/* submit.c: what is done for submission alone.  */
+/* Whether who has logged in may send as address.  */
+bool submit_may_send_as(const struct session *s, struct str address);
+/* Content is about to come.  False: no memory.  */
+bool MUST_CHECK submit_begin(struct session *s);
+/* Content has come (last: no more will) while t->draft is there.  */
+void submit_feed(struct session *s, struct str octets, bool last);
+void submit_end(struct transaction *t);
+
+/* xclient.c */
+void xclient_event(struct session *s, const struct smtp_event *event);
+/* What XCLIENT said is forgotten.  */
+void xclient_forget(struct session *s);
+
 /* accept.c: the verdicts.  */
+/* Content goes on to the spool.  */
+void session_store(struct session *s, struct str octets);
 void session_log_client(struct log *log, const struct session *s);
 void session_event(struct session *s, const struct smtp_event *event);
 void transaction_end(struct session *s);

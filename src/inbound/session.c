@@ -37,10 +37,19 @@ void session_linger(struct session *s)
 
 /* ---- in ---- */
 
+/* FUTURERELEASE names dates; the clock on the wall may have been set meanwhile.  */
+static void set_clock(struct session *s, msec now)
+{
+	const struct inbound_rules *rules = &s->office->rules;
+	struct smtp_server_config *config = &s->office->smtp[s->listener - rules->listeners];
+	if (config->submission) config->wall_ahead = io_wall(s->inbound->parts.io) - now;
+}
+
 size_t session_feed(struct session *s, struct str octets)
 {
 	size_t taken = 0;
 	msec now = io_now(s->inbound->parts.io);
+	set_clock(s, now);
 	bool fresh = true;
 	while (!s->closing && (fresh || taken < octets.len)) {
 		fresh = false;
@@ -135,11 +144,19 @@ void session_work(struct session *s)
 	if (!s->busy && !s->closing) work(s, STR_NONE);
 }
 
+static void greet(struct session *s)
+{
+	smtp_server_greet(
+		&s->smtp, io_now(s->inbound->parts.io), login_refused(s) ? &login_refusal : NULL);
+}
+
 void session_secured(struct session *s)
 {
+	xclient_forget(s);
+	uint8_t octets[BINDING_MAX];
 	smtp_server_secured(&s->smtp);
-	if (s->smtp.state == SMTP_SERVER_GREETING)
-		smtp_server_greet(&s->smtp, io_now(s->inbound->parts.io), NULL);
+	if (secure_binding(s, octets).octets.len) smtp_server_bound(&s->smtp);
+	if (s->smtp.state == SMTP_SERVER_GREETING) greet(s);
 	session_work(s);
 }
 
@@ -257,8 +274,11 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 
 void session_start(struct session *s, struct str octets)
 {
+	s->origin = s->peer;
+	if (access_allows(&s->listener->xclient_from, &s->peer))
+		smtp_server_offer_xclient(&s->smtp);
 	if (s->listener->tls != LISTENER_TLS_IMPLICIT) {
-		smtp_server_greet(&s->smtp, io_now(s->inbound->parts.io), NULL);
+		greet(s);
 	} else if (!secure_begin(s)) {
 		session_end(s);
 		return;

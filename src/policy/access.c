@@ -7,17 +7,15 @@ bool access_allows(const struct access_list *list, const struct net_address *cli
 	return false;
 }
 
-enum { KEY_OCTETS = 8 }; /* an IPv4 address, or the /64 that one customer of an IPv6 network has */
-
 struct client {
 	struct map_node node;
 	uint32_t open;
-	char key[2 * KEY_OCTETS];
+	char key[ACCESS_KEY];
 };
 
 /* In hexadecimal, because a map takes keys that differ in the case of letters for one.  All
  * that come by a local socket are one client.  */
-static struct str client_key(const struct net_address *a, char to[2 * KEY_OCTETS])
+struct str access_key(const struct net_address *a, char to[ACCESS_KEY])
 {
 	static const struct net_range all_ipv4 = {.base = {.family = NET_IPV4}};
 	const uint8_t *octets = a->octets;
@@ -34,8 +32,8 @@ static struct str client_key(const struct net_address *a, char to[2 * KEY_OCTETS
 static struct client *client_find(
 	const struct connection_counts *c, const struct net_address *client)
 {
-	char key[2 * KEY_OCTETS];
-	struct map_node *node = map_find(&c->clients, client_key(client, key));
+	char key[ACCESS_KEY];
+	struct map_node *node = map_find(&c->clients, access_key(client, key));
 	return node ? CONTAINER_OF(node, struct client, node) : NULL;
 }
 
@@ -43,7 +41,7 @@ static struct client *client_new(struct connection_counts *c, const struct net_a
 {
 	struct client *new = calloc(1, sizeof(*new));
 	if (!new) return NULL;
-	if (map_insert(&c->clients, &new->node, client_key(client, new->key))) return new;
+	if (map_insert(&c->clients, &new->node, access_key(client, new->key))) return new;
 	free(new);
 	return NULL;
 }

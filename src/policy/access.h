@@ -13,6 +13,10 @@ struct access_list {
 /* Whether one of the ranges holds the client.  */
 bool access_allows(const struct access_list *list, const struct net_address *client);
 
+/* What clients are told apart by (IPv6: by their /64, which one customer has): text for a map's key, in `to`.  */
+enum { ACCESS_KEY = 16 };
+struct str access_key(const struct net_address *client, char to[ACCESS_KEY]);
+
 /* Connections open, in all and per client (IPv6: per /64).  */
 struct connection_counts {
 	struct map clients;

@@ -1,6 +1,7 @@
 /* The configuration as a whole: the table of its keys, and what only the whole can tell.  */
 #include "server/config.h"
 
+#include "io/confine.h"
 #include "io/file.h"
 #include "server/config_schema.h"
 #include "server/units.h"
@@ -59,10 +60,30 @@ static void read_control(
 		return;
 	}
 	*control = config_path(r, config_copy(r, v->text, false));
+	size_t slash = str_rfind(*control, '/');
+	if (slash < control->len)
+		config_use(r, config_copy(r, str_head(*control, slash), false), true, v->place);
 	if (control->len <= SOCKET_PATH_MAX) return;
 	complain(&r->complaints, v->place,
 		"%s: \"" STR_FMT "\" is too long for a local socket; at most %d octets", where,
 		STR_ARG(*control), SOCKET_PATH_MAX);
+}
+
+static void read_user(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field)
+{
+	struct str *user = field;
+	*user = STR("");
+	struct io_user found;
+	if (v->type != UCL_TEXT)
+		config_wrong(r, v, where, "the name of a user of this machine is wanted");
+	else
+		*user = config_copy(r, v->text, false);
+	if (user->len && io_user_find(r->io, user->ptr, &found) != 0)
+		config_wrong(r, v, where,
+			"there is no user \"" STR_FMT
+			"\" on this machine; `adduser --system --group " STR_FMT "` makes one",
+			STR_ARG(*user), STR_ARG(*user));
 }
 
 static void read_retry(
@@ -174,6 +195,13 @@ static const struct config_key limits_keys[] = {
 		.help = "bad commands in one session before 421"},
 	{"timeout", CONFIG_TIME, offsetof(struct config, limits.timeout), "5m", 100, DAYS(1),
 		.help = "of silence; RFC 5321 wants 5m"},
+	{"hold", CONFIG_TIME, offsetof(struct config, limits.hold), "30d", 0, DAYS(3650),
+		.help = "how long a submitted message may wait for a date its sender names; 0 is not at all"},
+	{"login_failures", CONFIG_COUNT, offsetof(struct config, limits.login_failures), "20", 0,
+		1000000,
+		.help = "failed logins of a client within login_pause before it is refused; 0 is never"},
+	{"login_pause", CONFIG_TIME, offsetof(struct config, limits.login_pause), "15m", SECONDS(1),
+		DAYS(30), .help = "how long it is refused, doubled each time up to 32 times"},
 	{"memory", CONFIG_SIZE, offsetof(struct config, limits.memory), "1G", 16 << 20,
 		INT64_C(1) << 50, .help = "past it new mail gets 452"},
 	{"disk_free", CONFIG_SIZE, offsetof(struct config, limits.disk_free), "100M", 0,
@@ -223,13 +251,23 @@ const struct config_key config_keys[] = {
 		.read = read_state, .help = "directory of the spool, mailboxes, keys and accounts"},
 	{"control", CONFIG_OTHER, offsetof(struct config, control), "control.sock",
 		.read = read_control, .help = "the control socket"},
+	{"user", CONFIG_OTHER, offsetof(struct config, user), "\"\"", .read = read_user,
+		.help = "whom a server that root starts becomes; none: rockdove, if there is one"},
+	{"sandbox", CONFIG_BOOL, offsetof(struct config, sandbox), "on",
+		.help = "give up every file and system call that is not needed"},
 	{"listen", CONFIG_OTHER, 0, .read = config_read_listeners, .help = "listen NAME { ... }"},
 	{"tls", CONFIG_BLOCK, 0, .keys = tls_keys, .help = "certificate and key"},
+	{"acme", CONFIG_BLOCK, 0, .keys = config_acme_keys,
+		.help = "a certificate from an authority"},
 	{"relay_from", CONFIG_OTHER, offsetof(struct config, relay_from),
 		"[\"127.0.0.0/8\", \"::1\"]", .read = config_read_ranges,
 		.help = "clients that may send to anywhere without logging in"},
 	{"domain", CONFIG_OTHER, 0, .read = config_read_domains, .help = "domain \"NAME\" { ... }"},
+	{"senders", CONFIG_OTHER, 0, .read = config_read_senders,
+		.help = "senders { \"ACCOUNT\" = ADDRESS, or a list of them }"},
 	{"route", CONFIG_OTHER, 0, .read = config_read_routes, .help = "route \"NAME\" { ... }"},
+	{"tls_except", CONFIG_OTHER, offsetof(struct config, tls_exceptions),
+		.read = config_read_exceptions, .help = "tls_except \"NAME\" { until = \"DAY\" }"},
 	{"queue", CONFIG_BLOCK, offsetof(struct config, queue), .keys = queue_keys,
 		.help = "retries and returns"},
 	{"limits", CONFIG_BLOCK, 0, .keys = limits_keys,
@@ -266,6 +304,15 @@ static const char *directory_of(struct config_reader *r, struct str file)
 	return config_copy(r, directory, false).ptr;
 }
 
+/* The files that the settings stand in, which SIGHUP reads again.  */
+static void use_files(struct config_reader *r, const struct ucl_value *v)
+{
+	const struct config_use *last = r->config->uses;
+	if (v->place.file && (!last || last->place.file != v->place.file || last->place.line))
+		config_use(r, str_from_c(v->place.file), false, (struct place){v->place.file, 0});
+	for (v = v->first; v; v = v->next) use_files(r, v);
+}
+
 static struct config *config_new(struct io *io)
 {
 	struct config *c = calloc(1, sizeof *c);
@@ -274,6 +321,7 @@ static struct config *config_new(struct io *io)
 	io_random(io, &seed, sizeof seed);
 	arena_init(&c->arena, ARENA_MAX);
 	map_init(&c->domains.names, seed);
+	map_init(&c->senders.grants, seed);
 	route_table_init(&c->routes, seed);
 	return c;
 }
@@ -297,6 +345,9 @@ struct config *config_read(
 	c->queue.hostname = c->hostname;
 	c->queue.domains = &c->domains;
 	check_http(&r, root);
+	config_check_acme(&r, root);
+	if (root) use_files(&r, root);
+	config_use(&r, c->state, true, (struct place){0});
 
 	if (!r.complaints.count) return c;
 	complaints_print(&r.complaints, complaints);
@@ -318,6 +369,7 @@ void config_free(struct config *c)
 {
 	if (!c) return;
 	release_domains(&c->domains);
+	map_release(&c->senders.grants);
 	route_table_release(&c->routes);
 	arena_release(&c->arena);
 	free(c);

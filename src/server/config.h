@@ -5,10 +5,23 @@
 #include "base/log.h"
 #include "inbound/listener.h"
 #include "policy/access.h"
-#include "policy/domain.h"
+#include "policy/senders.h"
 #include "queue/queue.h"
+#include "route/exception.h"
 #include "route/resolver.h"
 #include "route/rule.h"
+#include "server/place.h"
+
+/* A path that the configuration names, or that a part of it came from.  */
+struct config_use {
+	struct str path;    /* absolute, NUL-terminated */
+	bool write;         /* a directory in which things are made; else a file to be read */
+	struct place place; /* that names it */
+	const struct config_use *next;
+};
+
+/* How an ACME authority is shown that a name is ours (RFC 8555 8.3, RFC 8737).  */
+enum acme_method { ACME_HTTP, ACME_TLS_ALPN };
 
 struct config {
 	struct arena arena; /* owns every string and array below */
@@ -17,6 +30,9 @@ struct config {
 	struct str hostname;
 	struct str state;   /* directory, absolute, NUL-terminated; so are all paths here */
 	struct str control; /* path of the control socket */
+	struct str user;    /* to run as, NUL-terminated; empty: rockdove, if there is one */
+	bool sandbox;
+	const struct config_use *uses;
 
 	const struct listener_options *listeners;
 	uint32_t listener_count;
@@ -25,7 +41,10 @@ struct config {
 	struct access_list relay_from;
 
 	struct domains domains;
+	struct senders senders;
 	struct route_table routes; /* with the local domains in it */
+
+	struct tls_exceptions tls_exceptions;
 
 	struct queue_options queue;
 
@@ -35,6 +54,9 @@ struct config {
 		uint32_t connections, connections_per_client;
 		uint32_t errors;
 		msec timeout;
+		msec hold;
+		uint32_t login_failures;
+		msec login_pause;
 		uint64_t memory, disk_free;
 	} limits;
 
@@ -49,6 +71,15 @@ struct config {
 		msec keep;
 		uint64_t size;
 	} history;
+	struct {
+		bool agree; /* else nothing is asked for */
+		struct str directory, email, ca_file;
+		const struct str *names;
+		uint32_t name_count;
+		enum acme_method method;
+		const struct net_address *binds;
+		uint32_t bind_count;
+	} acme;
 	struct {
 		struct str bind, token_file;
 	} http;

@@ -52,6 +52,10 @@ extern const struct config_key config_keys[]; /* of struct config; ends with a r
 extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_domain_keys[];
 extern const struct config_key config_listen_keys[];
+extern const struct config_key config_except_keys[];
+extern const struct config_key config_acme_keys[]; /* of struct config */
+/* What only the whole can tell of them: the certificate is theirs.  */
+void config_check_acme(struct config_reader *r, const struct ucl_value *root);
 
 /* Fill the fields of base from block (NULL: defaults), in the table's order.  where: what the block is called in
  * complaints, with its dot: "queue.", "listen mx.", "".  */
@@ -62,12 +66,18 @@ void config_read_keys(struct config_reader *r, const struct config_key *keys,
 void config_wrong(struct config_reader *r, const struct ucl_value *value, const char *where,
 	const char *format, ...) PRINTF_LIKE(4, 5);
 
+/* A list of addresses to listen on, "HOST[:PORT]" with "*" for any.  False: none is among them (said).  */
+bool config_read_binds(struct config_reader *r, const struct ucl_value *value, const char *where,
+	uint16_t port, const struct net_address **ret_binds, uint32_t *ret_count);
+
 /* size zeroed octets of the configuration's arena; NULL: said.  */
 void *config_alloc(struct config_reader *r, size_t size);
 /* A copy there, lower case where lower; empty when there is no memory (said).  */
 struct str config_copy(struct config_reader *r, struct str s, bool lower);
 /* path, or what it is under state.  */
 struct str config_path(struct config_reader *r, struct str path);
+/* The server will use path: it stays in its reach.  */
+void config_use(struct config_reader *r, struct str path, bool write, struct place place);
 /* The parts of a setting that may be one text or a list of them: next after `at` (NULL: first), or NULL.  One that is no
  * text is complained of and left out.  */
 const struct ucl_value *config_each_text(struct config_reader *r, const struct ucl_value *value,
@@ -79,7 +89,11 @@ void config_read_listeners(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_domains(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_senders(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_routes(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_exceptions(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_ranges(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);

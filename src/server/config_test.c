@@ -139,6 +139,8 @@ static void check_defaults(const struct config *c)
 	assert_int_equal(c->dns.validate, DNS_VALIDATE_SELF);
 	assert_int_equal(c->history.keep, DAYS(7));
 	assert_int_equal(c->history.size, 1 << 30);
+	assert_int_equal(c->user.len, 0);
+	assert_true(c->sandbox);
 	assert_str(c->http.bind, "127.0.0.1:8025");
 	assert_int_equal(c->http.token_file.len, 0);
 	assert_int_equal(c->log.format, LOG_TEXT);
@@ -205,9 +207,10 @@ static void has_keys(const struct ucl_value *block, const struct config_key *key
 {
 	for (const struct config_key *k = keys; k->key; k++) {
 		const struct ucl_value *v = ucl_find(block, str_from_c(k->key));
-		bool from_machine = keys == config_keys &&
-			(!strcmp(k->key, "hostname") || !strcmp(k->key, "domain"));
-		if (!v && !from_machine) fail_msg("the sample lacks \"%s\"", k->key);
+		bool no_default = keys == config_keys &&
+			(!strcmp(k->key, "hostname") || !strcmp(k->key, "domain") ||
+				!strcmp(k->key, "tls_except"));
+		if (!v && !no_default) fail_msg("the sample lacks \"%s\"", k->key);
 		if (v && k->type == CONFIG_BLOCK) has_keys(v, k->keys);
 		assert_non_null(k->help);
 	}
@@ -248,6 +251,9 @@ static void sample_has_all(void **state)
 	assert_non_null(d);
 	assert_int_equal(d->users.len, 2);
 	assert_int_equal(d->aliases.len, 2);
+	assert_int_equal(c->tls_exceptions.count, 1);
+	assert_str(c->tls_exceptions.list[0].day, "2027-01-31");
+	assert_non_null(map_find(&c->senders.grants, STR("alice@example.com")));
 	end(&f);
 	buf_release(&text), buf_release(&whole);
 	io_free(io);
@@ -624,6 +630,30 @@ static void wrong_domains(void **state)
 		"@:1: domain \"a.example\".aliases: a block is wanted, as in aliases { postmaster = alice }\n");
 }
 
+static void senders(void **state)
+{
+	(void)state;
+	struct fixture f;
+	const struct config *c = good(&f,
+		"senders { \"Alice@example.com\" = [Sales@example.com, \"@example.org\"], \"@example.com\" = \"*\" }\n");
+	struct map_node *n = map_find(&c->senders.grants, STR("alice@example.com"));
+	assert_non_null(n);
+	const struct sender_grant *g = CONTAINER_OF(n, struct sender_grant, node);
+	assert_int_equal(g->sender_count, 2);
+	assert_str(g->senders[0], "sales@example.com");
+	assert_str(g->senders[1], "@example.org");
+	assert_non_null(map_find(&c->senders.grants, STR("@example.com")));
+	end(&f);
+	bad("senders { alice = bob@example.com }\n",
+		"@:1: senders: \"alice\" is no account; alice@example.com, or @example.com for all of them, is wanted\n");
+	bad("senders {\n \"a@b.example\" = bob }\n",
+		"@:2: senders: \"bob\" is not an address; sales@example.com, @example.org or \"*\" is wanted\n");
+	bad("senders {\n \"a@b.example\" = \"*\"\n \"A@b.example\" = \"*\" }\n",
+		"@:3: senders: \"A@b.example\" is there already\n");
+	bad("senders = x\n",
+		"@:1: senders: a block is wanted, as in senders { \"alice@example.com\" = \"sales@example.com\" }\n");
+}
+
 static void alias_loops(void **state)
 {
 	(void)state;
@@ -660,6 +690,42 @@ static void all_at_once(void **state)
 	bad("limits { errors = 1\n errors = 2 }\n", wanted);
 }
 
+static const struct config_use *use_of(const struct config *c, const char *wanted)
+{
+	for (const struct config_use *u = c->uses; u; u = u->next)
+		if (str_eq(u->path, str_from_c(wanted))) return u;
+	fail_msg("%s is not among the paths that the server uses", wanted);
+	return NULL;
+}
+
+static void paths_that_are_used(void **state)
+{
+	(void)state;
+	struct fixture f;
+	const struct config *c = good(&f,
+		"state = /s\ntls { certificate = /c/cert.pem }\ncontrol = /run/x/sock\n"
+		"domain a.example { deliver = \"maildir:/m/y/box%{user}/x\" }\n"
+		"domain b.example {\n deliver = \"maildir:/fixed/box\" }\n");
+	assert_true(use_of(c, "/s")->write);
+	assert_false(use_of(c, path)->write);
+	assert_false(use_of(c, "/c/cert.pem")->write);
+	assert_int_equal(use_of(c, "/c/cert.pem")->place.line, 2);
+	assert_true(use_of(c, "/run/x")->write);
+	assert_true(use_of(c, "/m/y")->write);
+	assert_true(use_of(c, "/fixed/box")->write);
+	assert_int_equal(use_of(c, "/fixed/box")->place.line, 6);
+	assert_str(str_from_c(use_of(c, "/fixed/box")->place.file), path);
+	end(&f);
+	assert_true(good(&f, "user = root\nsandbox = off\n"));
+	assert_str(f.c->user, "root");
+	assert_false(f.c->sandbox);
+	end(&f);
+	bad("user = rockdove-nobody\n",
+		"@:1: user: there is no user \"rockdove-nobody\" on this machine; "
+		"`adduser --system --group rockdove-nobody` makes one\n");
+	bad("user = [root]\n", "@:1: user: the name of a user of this machine is wanted\n");
+}
+
 static void missing_file(void **state)
 {
 	(void)state;
@@ -673,6 +739,7 @@ static void missing_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest all[] = {
+		cmocka_unit_test(paths_that_are_used),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(sample),
 		cmocka_unit_test(sample_has_all),
@@ -688,6 +755,7 @@ int main(void)
 		cmocka_unit_test(wrong_listeners),
 		cmocka_unit_test(wrong_routes),
 		cmocka_unit_test(wrong_domains),
+		cmocka_unit_test(senders),
 		cmocka_unit_test(alias_loops),
 		cmocka_unit_test(all_at_once),
 		cmocka_unit_test(missing_file),

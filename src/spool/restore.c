@@ -189,7 +189,6 @@ static bool restore_accept(struct restore *r, struct evidence *e, const struct s
 	struct spool *s = r->spool;
 	bool damaged = x->accept.chunks > 0 && misses_chunk(r, x);
 	r->drop = damaged && was_on_its_way(e, x);
-	if (x->head.id > s->last_id) s->last_id = x->head.id;
 	if (r->drop) {
 		e->torn = true;
 		return true;
@@ -312,6 +311,7 @@ int restore_segment(struct restore *r, struct evidence *e)
 	bool ok = domains.numbers != NULL;
 	for (const char *from; ok && (from = rest.ptr, summary_next(&rest, &entry));) {
 		r->drop = false;
+		if (entry.head.id > r->spool->last_id) r->spool->last_id = entry.head.id;
 		ok = restore_entry(r, e, &entry, &domains);
 		if (r->drop) summary_drop(&e->summary, from, &rest);
 	}
