@@ -67,7 +67,7 @@ struct ledger {
 		bool kill; /* of the process alone: it has forgotten nothing that it had learnt */
 	} crashes[1024];
 	uint32_t crash_count, started; /* the server ran after so many of them */
-	bool disk_faults; /* what the server recorded may stay in doubt for long */
+	bool disk_faults;              /* what the server recorded may stay in doubt for long */
 	int64_t lifetime_us;
 	uint64_t compared, duplicates, reports;
 };

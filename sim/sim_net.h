@@ -30,7 +30,7 @@ struct net {
 	struct net_taken { /* what each side has taken, by 2 * connection + side */
 		uint64_t octets;
 		int64_t at_us; /* the last of it */
-	} *taken;
+	} * taken;
 	uint16_t next_port;
 	/* What a connection from -> to meets now.  */
 	enum host_fate (*fate)(

@@ -303,7 +303,8 @@ void model_doubtful(struct spool_model *m, struct spool *s, bool killed)
 	spool_each_doubtful(s, note_doubtful, &d);
 	LIST_EACH (&m->messages, node) {
 		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
-		for (uint32_t i = 0; message->fate == MODEL_KEPT && i < message->recipient_count; i++) {
+		for (uint32_t i = 0; message->fate == MODEL_KEPT && i < message->recipient_count;
+			i++) {
 			struct model_recipient *r = &message->recipients[i];
 			if (killed && r->sent != r->seen && model_now(r)->state != RECIPIENT_DONE)
 				sim_violation(m->world,

@@ -41,7 +41,8 @@ static bool open_spool(struct spool_run *r)
 	r->recoveries++;
 	int error = spool_open(&r->io, &r->spool_options, &r->spool, &report, &why);
 	world_note(&r->world, "opened", (uint64_t)-error, report.messages);
-	r->said += report.damaged_records + report.torn_tails; /* a start that failed has said it, too */
+	r->said += report.damaged_records +
+		report.torn_tails; /* a start that failed has said it, too */
 	if (!r->io.dead) r->io.calls_left = 0;
 	if (error && !r->io.dead && error != -EIO && error != -ENOSPC)
 		sim_violation(

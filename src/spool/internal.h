@@ -146,7 +146,7 @@ struct spool {
 	struct list chunks;  /* chunk_items to write */
 	struct list syncs;   /* spool_op */
 	struct waiting states;
-	bool hurry; /* the states are to leave now */
+	bool hurry;                 /* the states are to leave now */
 	uint64_t recorded, settled; /* states so far; of these, in their order, synced */
 	struct notes *notes;
 	struct timer states_timer;

@@ -19,7 +19,8 @@ enum note_kind {
 };
 
 struct disk_note {
-	uint32_t crc; /* of what follows, seeded with the crc of the note before; the first with 0 */
+	uint32_t
+		crc; /* of what follows, seeded with the crc of the note before; the first with 0 */
 	uint16_t index;
 	uint8_t kind;
 	uint8_t reserved;
@@ -37,7 +38,7 @@ struct notes {
 	struct buf pending;
 	uint32_t half;
 	uint64_t epoch;
-	uint32_t chain; /* crc of the last note */
+	uint32_t chain;    /* crc of the last note */
 	uint64_t at;       /* in the half: what is before it is written */
 	uint64_t until[2]; /* needed until so many of the states recorded are synced */
 	struct mark marks[MARKS_MAX];
