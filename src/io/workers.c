@@ -2,17 +2,21 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum {
 	INLINE_MAX_US = 1000,  /* short work that takes longer on average goes to a thread */
 	SAMPLE_MAX_US = 16000, /* one stall is forgotten after a few good ones */
 	SAMPLE_WEIGHT = 8,
 	QUIET_EVENTS = 2, /* a wake-up with more than these has no time for work */
+	LOW_NICE = 10,
 };
 
 struct io_workers {
 	struct io *io;
 	unsigned count; /* of threads */
+	bool low;
 
 	pthread_mutex_t lock; /* of these */
 	pthread_cond_t given;
@@ -66,6 +70,8 @@ static void run_one(struct io_workers *w, struct io_work *work)
 static void *serve(void *argument)
 {
 	struct io_workers *w = argument;
+	/* Of this thread alone, on Linux; where it may not be, all are equal.  */
+	if (w->low) (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOW_NICE);
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		struct list *node = list_pop(&w->queue);
@@ -112,12 +118,13 @@ static bool start_threads(struct io_workers *w, unsigned threads, const char *na
 	return w->count == threads;
 }
 
-struct io_workers *io_workers_start(struct io *io, unsigned threads, const char *name)
+static struct io_workers *start(struct io *io, unsigned threads, const char *name, bool low)
 {
 	ASSERT(threads > 0);
 	struct io_workers *w = calloc(1, sizeof *w + threads * sizeof w->threads[0]);
 	if (!w) return NULL;
 	w->io = io;
+	w->low = low;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->given, NULL);
 	pthread_cond_init(&w->finished_one, NULL);
@@ -127,6 +134,16 @@ struct io_workers *io_workers_start(struct io *io, unsigned threads, const char 
 	if (start_threads(w, threads, name)) return w;
 	io_workers_stop(w);
 	return NULL;
+}
+
+struct io_workers *io_workers_start(struct io *io, unsigned threads, const char *name)
+{
+	return start(io, threads, name, false);
+}
+
+struct io_workers *io_workers_start_low(struct io *io, unsigned threads, const char *name)
+{
+	return start(io, threads, name, true);
 }
 
 static void hand_over(struct io_workers *w, struct io_work *work, bool timed)
