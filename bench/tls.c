@@ -60,7 +60,7 @@ static double now(void)
 
 struct connection {
 	int fd;
-	SSL *ssl;  /* NULL: in clear */
+	SSL *ssl; /* NULL: in clear */
 	char reply[REPLY_MAX];
 	size_t len; /* of what came and was not looked at */
 };
@@ -115,7 +115,8 @@ static void expect(struct connection *c, unsigned count, char class)
 {
 	for (;;) {
 		char *line = c->reply, *end;
-		while (count > 0 && (end = memchr(line, '\n', c->len - (size_t)(line - c->reply)))) {
+		while (count > 0 &&
+			(end = memchr(line, '\n', c->len - (size_t)(line - c->reply)))) {
 			if (line[0] != class) fail("unexpected reply: %.60s", line);
 			if (line[3] == ' ') count--;
 			line = end + 1;
@@ -216,7 +217,8 @@ static long number(const char *text)
 
 static void make_content(size_t octets)
 {
-	static const char head[] = "From: <a@src.test>\r\nSubject: load\r\n\r\n", end[] = "\r\n.\r\n";
+	static const char head[] = "From: <a@src.test>\r\nSubject: load\r\n\r\n",
+			  end[] = "\r\n.\r\n";
 	load.octets = sizeof head - 1 + octets + sizeof end - 1;
 	load.content = malloc(load.octets);
 	if (!load.content) fail("no memory");
