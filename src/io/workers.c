@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ struct io_workers {
 	struct io *io;
 	unsigned count; /* of threads */
 	bool low;
+	char name[16];
 
 	pthread_mutex_t lock; /* of these */
 	pthread_cond_t given;
@@ -72,6 +74,7 @@ static void *serve(void *argument)
 	struct io_workers *w = argument;
 	/* Of this thread alone, on Linux; where it may not be, all are equal.  */
 	if (w->low) (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOW_NICE);
+	prctl(PR_SET_NAME, w->name); /* its own: another thread's would need /proc */
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		struct list *node = list_pop(&w->queue);
@@ -104,16 +107,13 @@ static void tell_done(struct io_workers *w)
 
 static void posted(struct io_post *post) { tell_done(CONTAINER_OF(post, struct io_workers, post)); }
 
-static bool start_threads(struct io_workers *w, unsigned threads, const char *name)
+static bool start_threads(struct io_workers *w, unsigned threads)
 {
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are the loop's */
-	while (w->count < threads && !pthread_create(&w->threads[w->count], NULL, serve, w)) {
-		char short_name[16];
-		snprintf(short_name, sizeof short_name, "%s", name);
-		pthread_setname_np(w->threads[w->count++], short_name);
-	}
+	while (w->count < threads && !pthread_create(&w->threads[w->count], NULL, serve, w))
+		w->count++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return w->count == threads;
 }
@@ -125,13 +125,14 @@ static struct io_workers *start(struct io *io, unsigned threads, const char *nam
 	if (!w) return NULL;
 	w->io = io;
 	w->low = low;
+	snprintf(w->name, sizeof w->name, "%s", name);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->given, NULL);
 	pthread_cond_init(&w->finished_one, NULL);
 	list_init(&w->queue);
 	list_init(&w->finished);
 	io_post_init(io, &w->post, posted);
-	if (start_threads(w, threads, name)) return w;
+	if (start_threads(w, threads)) return w;
 	io_workers_stop(w);
 	return NULL;
 }

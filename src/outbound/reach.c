@@ -147,9 +147,8 @@ static bool demands_too_much(struct client_session *s)
 static void log_barred(struct client_session *s)
 {
 	struct log *log = s->outbound->parts.log;
-	if (!s->lookup.targets) return;
-	for (uint32_t i = 0; i < s->lookup.barred; i++) {
-		const struct route_target *t = &s->lookup.targets[s->lookup.count + i];
+	const struct route_target *t = s->lookup.targets + s->lookup.count;
+	for (const struct route_target *end = t + s->lookup.barred; t < end; t++) {
 		log_begin(log, LOG_WARN, STR_NONE, "host-barred");
 		log_str(log, "destination", destination_key(s->site->destination));
 		log_str(log, "host", str_from_c(t->host));
