@@ -10,6 +10,14 @@
 #include "route/resolver.h"
 #include "route/rule.h"
 
+/* A certificate for the names in it.  */
+struct config_certificate {
+	struct str name; /* of the block */
+	struct str chain, key;
+	const char *file; /* where the block stands; NULL: nowhere */
+	uint32_t line;
+};
+
 struct config {
 	struct arena arena; /* owns every string and array below */
 	struct str file;    /* where it was read from; empty: the defaults */
@@ -21,7 +29,12 @@ struct config {
 	const struct listener_options *listeners;
 	uint32_t listener_count;
 
-	struct str tls_certificate, tls_key;
+	struct str tls_certificate, tls_key; /* shown to whoever asks for no other by name */
+	const char *tls_file; /* where it is said; NULL: nowhere */
+	uint32_t tls_line;
+	const struct config_certificate *certificates; /* the others */
+	uint32_t certificate_count;
+	msec tls_watch;
 	struct access_list relay_from;
 
 	struct domains domains;

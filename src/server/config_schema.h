@@ -52,6 +52,7 @@ extern const struct config_key config_keys[]; /* of struct config; ends with a r
 extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_domain_keys[];
 extern const struct config_key config_listen_keys[];
+extern const struct config_key config_tls_keys[]; /* of struct config */
 
 /* Fill the fields of base from block (NULL: defaults), in the table's order.  where: what the block is called in
  * complaints, with its dot: "queue.", "listen mx.", "".  */
@@ -76,6 +77,8 @@ uint32_t config_count(const struct ucl_value *value);
 
 /* read() of the settings that need more than a line.  */
 void config_read_listeners(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_certificates(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_domains(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);

@@ -206,7 +206,8 @@ static void has_keys(const struct ucl_value *block, const struct config_key *key
 	for (const struct config_key *k = keys; k->key; k++) {
 		const struct ucl_value *v = ucl_find(block, str_from_c(k->key));
 		bool from_machine = keys == config_keys &&
-			(!strcmp(k->key, "hostname") || !strcmp(k->key, "domain"));
+			(!strcmp(k->key, "hostname") || !strcmp(k->key, "domain") ||
+				!strcmp(k->key, "certificate"));
 		if (!v && !from_machine) fail_msg("the sample lacks \"%s\"", k->key);
 		if (v && k->type == CONFIG_BLOCK) has_keys(v, k->keys);
 		assert_non_null(k->help);

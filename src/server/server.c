@@ -263,6 +263,7 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 	office->config->domains.context = s;
 	bool fine = server_tls(s, office->config, &rules.tls, why) &&
 		inbound_configure(s->inbound, &rules, why);
+	if (fine) server_watch_tls(s, office->config, rules.tls);
 	tls_context_release(rules.tls);
 	if (fine) office->users++;
 	return fine;
@@ -455,6 +456,7 @@ void server_free(struct server *s)
 	s->stopped = true;
 	io_timer_cancel(s->io, &s->stop_timer);
 	io_timer_cancel(s->io, &s->queue_timer);
+	server_unwatch_tls(s);
 	server_close_control(s);
 	if (s->inbound) inbound_drop(s->inbound);
 	outbound_free(s->outbound);
