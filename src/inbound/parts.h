@@ -84,7 +84,7 @@ struct session {
 	struct login *login;             /* NULL but during AUTH */
 	struct str account;              /* who has logged in; the session's */
 	struct net_address peer;         /* the client, as far as is known */
-	struct net_address origin;  /* who it was before XCLIENT */
+	struct net_address origin;       /* who it was before XCLIENT */
 	struct net_address counted;      /* whose connection this is counted as */
 	struct buf input;   /* came while an event waited, or a part of a PROXY header */
 	struct timer timer; /* fires at the core's deadline or before: then it looks again */

@@ -25,15 +25,14 @@ void xclient_event(struct session *s, const struct smtp_event *event)
 	bool address = told.given & SMTP_XCLIENT_ADDR;
 	if (address && !session_count(s, &told.address)) {
 		inbound_refused(s->inbound, &told.address);
-		struct smtp_reply reply = SMTP_REPLY(
-			421, 4, 7, 0, "Error: too many connections from your address");
+		struct smtp_reply reply =
+			SMTP_REPLY(421, 4, 7, 0, "Error: too many connections from your address");
 		reply.close = true;
 		smtp_server_answer(&s->smtp, reply);
 		return;
 	}
 	if (told.given & SMTP_XCLIENT_LOGIN && !become(s, told.login)) {
-		smtp_server_answer(
-			&s->smtp, SMTP_REPLY(451, 4, 3, 0, "Error: out of memory"));
+		smtp_server_answer(&s->smtp, SMTP_REPLY(451, 4, 3, 0, "Error: out of memory"));
 		return;
 	}
 	if (address) s->peer = told.address;
@@ -48,6 +47,6 @@ void xclient_forget(struct session *s)
 	if (!s->told) return;
 	s->told = false;
 	s->peer = s->origin;
-	(void)become(s, STR_NONE); /* no name wants no memory */
+	(void)become(s, STR_NONE);    /* no name wants no memory */
 	session_count(s, &s->origin); /* one that is here already may stay, one too many or not */
 }

@@ -141,7 +141,7 @@ struct smtp_server {
 	bool esmtp : 1;
 	bool secured : 1;
 	bool xclient : 1; /* the client may speak for others */
-	bool bound : 1; /* TLS has a channel binding */
+	bool bound : 1;   /* TLS has a channel binding */
 	bool authenticated : 1;
 	bool tls_begins : 1; /* 220 was said to STARTTLS: what comes in clear is not the client's */
 	bool skip_line : 1;  /* the line is too long: its rest is dropped */

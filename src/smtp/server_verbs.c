@@ -174,8 +174,8 @@ static void xclient(struct smtp_server *s, const struct smtp_server_command *c)
 	if (!s->xclient)
 		smtp_server_blame(s, SMTP_REPLY(550, 5, 7, 0, "Error: insufficient authorization"));
 	else if (!smtp_xclient_parse(c->args, &told))
-		smtp_server_blame(s,
-			SMTP_REPLY(501, 5, 5, 4, "Error: bad XCLIENT attribute name or value"));
+		smtp_server_blame(
+			s, SMTP_REPLY(501, 5, 5, 4, "Error: bad XCLIENT attribute name or value"));
 	else
 		smtp_server_ask(s, SMTP_EVENT_XCLIENT, c->line);
 }

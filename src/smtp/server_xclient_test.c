@@ -45,7 +45,8 @@ static void test_forgets(void **state)
 		"250 mx.example.com\r\n" BANNER "503 5.5.1 Error: send HELO/EHLO first\r\n",
 		"HELO H x\nXCLIENT ADDR=192.0.2.1\n");
 	says("XCLIENT NAME=a\r\nXCLIENT NAME=b PORT=1\r\nHELO y\r\n",
-		BANNER BANNER "250 mx.example.com\r\n", "XCLIENT NAME=a\nXCLIENT NAME=b PORT=1\nHELO H y\n");
+		BANNER BANNER "250 mx.example.com\r\n",
+		"XCLIENT NAME=a\nXCLIENT NAME=b PORT=1\nHELO H y\n");
 	struct play p;
 	talk(&p, "HELO x\r\n", false);
 	smtp_server_authenticated(&p.s);

@@ -43,11 +43,11 @@ static void test_what_is_not_known(void **state)
 static void test_refused(void **state)
 {
 	(void)state;
-	static const char *const all[] = {"", " ", "NAME", "NAME=", "=x", "FOO=bar", "ADDR=localhost",
-		"ADDR=192.0.2.256", "ADDR=IPV6:192.0.2.1", "ADDR=[192.0.2.1]", "ADDR=IPV6:",
-		"PORT=65536", "PORT=x", "PROTO=LMTP", "HELO=a+0Ab", "HELO=a+0", "HELO=a+zz", "HELO=+00",
-		"HELO=a+7F", "LOGIN=a+20b", "ADDR=192.0.2.1 FOO=x", "ADDR=192.0.2.1 ADDR=192.0.2.2",
-		"DESTADDR=x", "DESTPORT=-1", "ADDR 192.0.2.1"};
+	static const char *const all[] = {"", " ", "NAME", "NAME=", "=x", "FOO=bar",
+		"ADDR=localhost", "ADDR=192.0.2.256", "ADDR=IPV6:192.0.2.1", "ADDR=[192.0.2.1]",
+		"ADDR=IPV6:", "PORT=65536", "PORT=x", "PROTO=LMTP", "HELO=a+0Ab", "HELO=a+0",
+		"HELO=a+zz", "HELO=+00", "HELO=a+7F", "LOGIN=a+20b", "ADDR=192.0.2.1 FOO=x",
+		"ADDR=192.0.2.1 ADDR=192.0.2.2", "DESTADDR=x", "DESTPORT=-1", "ADDR 192.0.2.1"};
 	struct smtp_xclient x;
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (smtp_xclient_parse(str_from_c(all[i]), &x)) fail_msg("taken: %s", all[i]);
