@@ -5,7 +5,6 @@
 #include "crypto/tls.h"
 
 #include <openssl/ssl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 enum { TLS_WHY_MAX = 300, TLS_TEXT_MAX = 80 };
@@ -15,9 +14,9 @@ struct tls_ticket_key {
 };
 
 struct tls_tickets {
-	pthread_mutex_t lock; /* handshakes may run on several threads */
+	CRYPTO_RWLOCK *lock;           /* handshakes may run on several threads */
 	struct tls_ticket_key keys[2]; /* that seals, and the one before */
-	unsigned count;                /* 0: a client's */
+	unsigned count;
 };
 
 struct tls_context {

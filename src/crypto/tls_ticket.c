@@ -2,6 +2,7 @@
 #include "crypto/tls_private.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
@@ -16,14 +17,14 @@ static bool make(struct tls_ticket_key *key)
 
 bool tls_tickets_init(struct tls_tickets *t)
 {
-	if (!make(&t->keys[0]) || pthread_mutex_init(&t->lock, NULL) != 0) return false;
+	t->lock = CRYPTO_THREAD_lock_new();
 	t->count = 1;
-	return true;
+	return t->lock && make(&t->keys[0]);
 }
 
 void tls_tickets_release(struct tls_tickets *t)
 {
-	if (t->count) pthread_mutex_destroy(&t->lock);
+	CRYPTO_THREAD_lock_free(t->lock);
 	explicit_bzero(t, sizeof *t);
 }
 
@@ -32,32 +33,32 @@ void tls_context_rotate(struct tls_context *context)
 	struct tls_tickets *t = &context->tickets;
 	struct tls_ticket_key fresh;
 	if (!make(&fresh)) return; /* the old one seals on */
-	pthread_mutex_lock(&t->lock);
+	CRYPTO_THREAD_write_lock(t->lock);
 	t->keys[1] = t->keys[0];
 	t->keys[0] = fresh;
 	t->count = 2;
-	pthread_mutex_unlock(&t->lock);
+	CRYPTO_THREAD_unlock(t->lock);
 	explicit_bzero(&fresh, sizeof fresh);
 }
 
 void tls_context_inherit(struct tls_context *context, struct tls_context *before)
 {
 	struct tls_tickets *t = &context->tickets, *from = &before->tickets;
-	pthread_mutex_lock(&from->lock);
+	CRYPTO_THREAD_read_lock(from->lock);
 	memcpy(t->keys, from->keys, sizeof t->keys);
 	t->count = from->count;
-	pthread_mutex_unlock(&from->lock);
+	CRYPTO_THREAD_unlock(from->lock);
 }
 
 /* The key that opens a ticket of this name, or the one that seals (name NULL).  Returns which, or -1.  */
 static int take_key(struct tls_tickets *t, const unsigned char *name, struct tls_ticket_key *ret)
 {
 	int found = -1;
-	pthread_mutex_lock(&t->lock);
+	CRYPTO_THREAD_read_lock(t->lock);
 	for (unsigned i = 0; found < 0 && i < t->count; i++)
 		if (!name || !memcmp(t->keys[i].name, name, sizeof t->keys[i].name)) found = (int)i;
 	if (found >= 0) *ret = t->keys[found];
-	pthread_mutex_unlock(&t->lock);
+	CRYPTO_THREAD_unlock(t->lock);
 	return found;
 }
 

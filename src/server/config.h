@@ -30,7 +30,7 @@ struct config {
 	uint32_t listener_count;
 
 	struct str tls_certificate, tls_key; /* shown to whoever asks for no other by name */
-	const char *tls_file; /* where it is said; NULL: nowhere */
+	const char *tls_file;                /* where it is said; NULL: nowhere */
 	uint32_t tls_line;
 	const struct config_certificate *certificates; /* the others */
 	uint32_t certificate_count;

@@ -16,9 +16,9 @@ struct config_office {
 /* tls_watch.c */
 struct server_tls_watch {
 	struct timer timer;
-	struct tls_context *context;  /* in force; NULL: no TLS */
-	const struct config *config;  /* that it was read for */
-	uint64_t known, seen;         /* what the files looked like when read, and at the last look */
+	struct tls_context *context; /* in force; NULL: no TLS */
+	const struct config *config; /* that it was read for */
+	uint64_t known, seen; /* what the files looked like when read, and at the last look */
 	msec warned, rotated;
 };
 
@@ -73,8 +73,7 @@ struct tls_context *server_read_tls(
 /* Certificate i of c; 0 is the one of `tls`, certificate_count the last.  */
 struct config_certificate server_certificate(const struct config *c, uint32_t i);
 /* Log which of those in context, read for c, end soon.  */
-void server_warn_tls(
-	struct server *s, const struct config *c, const struct tls_context *context);
+void server_warn_tls(struct server *s, const struct config *c, const struct tls_context *context);
 
 /* tls_watch.c: show what stands in the files of c, from which context was read, as they change.  NULL: no TLS.  */
 void server_watch_tls(struct server *s, const struct config *c, struct tls_context *context);

@@ -148,8 +148,7 @@ static void warn(struct server *s, struct str path, msec left)
 	log_end(s->log);
 }
 
-void server_warn_tls(
-	struct server *s, const struct config *c, const struct tls_context *context)
+void server_warn_tls(struct server *s, const struct config *c, const struct tls_context *context)
 {
 	for (uint32_t i = 0; i <= c->certificate_count; i++)
 		warn(s, server_certificate(c, i).chain,
@@ -158,8 +157,7 @@ void server_warn_tls(
 
 static bool make_first(struct server *s, const struct config *c, struct buf *complaints)
 {
-	struct reading r = {
-		.io = s->io, .of = server_certificate(c, 0), .complaints = complaints};
+	struct reading r = {.io = s->io, .of = server_certificate(c, 0), .complaints = complaints};
 	buf_init(&r.chain, PEM_MAX);
 	buf_init(&r.key, PEM_MAX);
 	bool made = make(&r, c->hostname);
@@ -189,8 +187,8 @@ static bool read_all(struct io *io, const struct config *c, struct reading *all,
 	return fine;
 }
 
-static struct tls_context *join(
-	const struct reading *all, uint32_t count, struct tls_identity *room, struct buf *complaints)
+static struct tls_context *join(const struct reading *all, uint32_t count,
+	struct tls_identity *room, struct buf *complaints)
 {
 	for (uint32_t i = 0; i < count; i++) room[i] = identity(&all[i]);
 	struct tls_context *context = tls_server_context(room, count, complaints);
@@ -217,7 +215,8 @@ static void give_rooms(struct rooms *rooms, uint32_t count)
 	free(rooms->identities);
 }
 
-struct tls_context *server_read_tls(struct server *s, const struct config *c, struct buf *complaints)
+struct tls_context *server_read_tls(
+	struct server *s, const struct config *c, struct buf *complaints)
 {
 	uint32_t count = c->certificate_count + 1;
 	struct tls_context *context = NULL;

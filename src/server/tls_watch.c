@@ -6,7 +6,8 @@
 
 enum {
 	WARN_AGAIN_MS = 24 * 3600 * 1000,
-	ROTATE_MS = 12 * 3600 * 1000, /* a key seals so long, and opens twice as long (RFC 9325 3.4) */
+	ROTATE_MS =
+		12 * 3600 * 1000, /* a key seals so long, and opens twice as long (RFC 9325 3.4) */
 };
 
 static uint64_t stamp_file(struct server *s, struct str path, uint64_t stamp)
@@ -15,7 +16,8 @@ static uint64_t stamp_file(struct server *s, struct str path, uint64_t stamp)
 		msec mtime;
 		uint64_t size, before;
 	} seen = {.mtime = -1, .before = stamp};
-	(void)io_path_stat(s->io, path.ptr, &seen.mtime, &seen.size); /* one that is gone shows as -1 */
+	(void)io_path_stat(
+		s->io, path.ptr, &seen.mtime, &seen.size); /* one that is gone shows as -1 */
 	return str_hash(str_of(&seen, sizeof seen), 0);
 }
 
