@@ -9,9 +9,9 @@
 /* X25519 is the quickest, P-256 the most common.  */
 static const char groups[] = "X25519:P-256:P-384";
 /* Of TLS 1.2: what keeps its secrets when the key is lost.  CBC is for old peers, who would else come
- * in clear (RFC 7435).  */
+ * in clear (RFC 7435); CCM's short tags are for nobody.  */
 static const char ciphers[] =
-	"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:!aNULL:!DSS";
+	"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:!aNULL:!DSS:!AESCCM";
 
 /* ---- making ---- */
 
@@ -112,11 +112,13 @@ static bool complain(struct buf *why, const char *what)
 static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_len,
 	const unsigned char *offered, unsigned len, void *context)
 {
-	(void)ssl, (void)context;
+	(void)ssl;
+	const char *wanted = context;
 	for (unsigned at = 0; at < len; at += 1U + offered[at]) {
 		*ret_name = offered + at + 1;
 		*ret_len = offered[at];
-		if (str_eq(str_of(*ret_name, *ret_len), STR("smtp"))) return SSL_TLSEXT_ERR_OK;
+		if (str_eq(str_of(*ret_name, *ret_len), str_from_c(wanted)))
+			return SSL_TLSEXT_ERR_OK;
 	}
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -154,7 +156,7 @@ msec tls_context_ends(const struct tls_context *context, uint32_t identity)
 }
 
 static bool add_identity(
-	struct tls_context *c, const struct tls_identity *identity, struct buf *why)
+	struct tls_context *c, const struct tls_identity *identity, char *protocol, struct buf *why)
 {
 	SSL_CTX *ssl = common_new(TLS_server_method());
 	if (!ssl) return complain(why, "TLS");
@@ -163,7 +165,7 @@ static bool add_identity(
 	SSL_CTX_set_num_tickets(ssl, 1);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, tls_ticket);
 	SSL_CTX_set_dh_auto(ssl, 1);
-	SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
+	SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, protocol);
 	SSL_CTX_set_tlsext_servername_callback(ssl, choose_identity);
 	SSL_CTX_set_tlsext_servername_arg(ssl, c);
 	if (!use_chain(ssl, identity->chain)) return complain(why, "certificate");
@@ -174,8 +176,8 @@ static bool add_identity(
 	return true;
 }
 
-struct tls_context *tls_server_context(
-	const struct tls_identity *identities, uint32_t count, struct buf *why)
+static struct tls_context *server_context(
+	const struct tls_identity *identities, uint32_t count, char *protocol, struct buf *why)
 {
 	ASSERT(count > 0);
 	ERR_clear_error();
@@ -186,11 +188,24 @@ struct tls_context *tls_server_context(
 		return NULL;
 	}
 	for (uint32_t i = 0; i < count; i++)
-		if (!add_identity(c, &identities[i], why)) {
+		if (!add_identity(c, &identities[i], protocol, why)) {
 			tls_context_release(c);
 			return NULL;
 		}
 	return c;
+}
+
+struct tls_context *tls_server_context(
+	const struct tls_identity *identities, uint32_t count, struct buf *why)
+{
+	static char smtp[] = "smtp";
+	return server_context(identities, count, smtp, why);
+}
+
+struct tls_context *tls_challenge_context(const struct tls_identity *identity, struct buf *why)
+{
+	static char acme[] = "acme-tls/1";
+	return server_context(identity, 1, acme, why);
 }
 
 /* ---- a client's ---- */

@@ -97,6 +97,14 @@ static void fired(struct timer *timer)
 	watch_again(s);
 }
 
+void server_renew_tls(void *context)
+{
+	struct server *s = context;
+	if (s->stopping || !s->tls.context) return;
+	s->tls.known = s->tls.seen = stamp(s);
+	read_again(s);
+}
+
 void server_watch_tls(struct server *s, const struct config *c, struct tls_context *context)
 {
 	struct server_tls_watch *w = &s->tls;
