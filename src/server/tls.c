@@ -55,6 +55,10 @@ static bool fail(const struct reading *r, struct str path, const char *words)
 static bool load(const struct reading *r, struct str path, struct buf *pem)
 {
 	int error = io_file_load(r->io, path.ptr, pem);
+	if (error == -EACCES)
+		return fail(r, path,
+			"Permission denied: the user that the server runs as has to read it, and where the "
+			"sandbox did not know of it at the start, a restart is needed");
 	return error == 0 || fail(r, path, strerror(-error));
 }
 
