@@ -333,6 +333,7 @@ bool server_reload(struct server *s, struct config *config)
 	server_configure_dns(s, before->config);
 	open_router(s);
 	outbound_configure(s->outbound, s->queue, s->router, &config->domains, config->hostname);
+	spool_limits(s->spool, config->limits.memory, config->limits.disk_free);
 	if (s->history) history_limits(s->history, config->history.keep, config->history.size);
 	server_configure_control(s);
 	server_configure_acme(s);
