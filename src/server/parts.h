@@ -93,6 +93,9 @@ struct config_certificate server_certificate(const struct config *c, uint32_t i)
 /* Log which of those in context, read for c, end soon.  */
 void server_warn_tls(struct server *s, const struct config *c, const struct tls_context *context);
 
+/* tls.c: tell which exceptions of the configuration have ended.  */
+void server_log_exceptions(struct server *s);
+
 /* tls_watch.c: show what stands in the files of c, from which context was read, as they change.  NULL: no TLS.  */
 void server_watch_tls(struct server *s, const struct config *c, struct tls_context *context);
 void server_unwatch_tls(struct server *s);
