@@ -57,13 +57,16 @@ class Disk:
         """Plan it; wait_off() waits until it has come."""
         self.tell(f"cut {loss} {seed} {after}")
 
-    def wait_off(self, timeout=60):
+    def wait_off(self, timeout=60, unless=lambda: False):
+        """False: it has not come, because of `unless`."""
         os.set_blocking(self.process.stdout.fileno(), False)
         try:
             end = time.monotonic() + timeout
             while time.monotonic() < end:
                 if self.process.stdout.readline() == b"off\n":
-                    return
+                    return True
+                if unless():
+                    return False
                 time.sleep(0.002)
         finally:
             os.set_blocking(self.process.stdout.fileno(), True)
