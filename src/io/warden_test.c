@@ -8,7 +8,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-static const char *const token[] = {"/bin/sh", "-c", "echo \"$1\"; echo oh >&2; exit 3", "sh", "a b", NULL};
+static const char *const token[] = {
+	"/bin/sh", "-c", "echo \"$1\"; echo oh >&2; exit 3", "sh", "a b", NULL};
 static const char *const sleeper[] = {"/bin/sh", "-c", "echo $$; sleep 1000", NULL};
 static const char *const killed[] = {"/bin/sh", "-c", "kill -TERM $$", NULL};
 static const char *const absent[] = {"/nonexistent/program", NULL};

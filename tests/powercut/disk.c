@@ -251,7 +251,8 @@ static void keep_torn(struct disk *d, struct node *n, const struct write *w)
 	for (size_t at = 0, step; at < w->len; at += step) {
 		step = SECTOR - (size_t)((w->offset + at) % SECTOR);
 		if (step > w->len - at) step = w->len - at;
-		if (one_in(d, 2)) image_write(&n->kept, w->offset + at, w->data ? w->data + at : NULL, step);
+		if (one_in(d, 2))
+			image_write(&n->kept, w->offset + at, w->data ? w->data + at : NULL, step);
 	}
 }
 
@@ -279,7 +280,8 @@ static void clear_changes(struct node *n)
 void disk_sync(struct disk *d, struct node *n)
 {
 	for (struct write *w = n->writes; w; w = w->next) keep_write(n, w);
-	for (struct change *c = n->changes; c; c = c->next) set_name(&n->kept_names, c->name, c->node);
+	for (struct change *c = n->changes; c; c = c->next)
+		set_name(&n->kept_names, c->name, c->node);
 	clear_writes(n);
 	clear_changes(n);
 	d->synced++;
@@ -341,7 +343,8 @@ static void lose_names(struct disk *d, struct node *n, enum loss loss)
 	bool stopped = false;
 	for (struct change *c = n->changes; c; c = c->next) {
 		bool kept = one_in(d, 2);
-		if (loss == LOSS_TEAR && !kept) stopped = true; /* what comes later is lost as well */
+		if (loss == LOSS_TEAR && !kept)
+			stopped = true; /* what comes later is lost as well */
 		if (loss == LOSS_NONE || (loss != LOSS_DROP && kept && !stopped))
 			set_name(&n->kept_names, c->name, c->node);
 		else

@@ -48,8 +48,8 @@ struct node {
 	uid_t uid;
 	gid_t gid;
 	int64_t changed_ms;
-	struct image seen, kept;           /* of a file */
-	struct entry *names, *kept_names; /* of a directory */
+	struct image seen, kept;            /* of a file */
+	struct entry *names, *kept_names;   /* of a directory */
 	struct write *writes, **last_write; /* not synced, oldest first */
 	struct change *changes, **last_change;
 };

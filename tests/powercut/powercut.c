@@ -124,7 +124,9 @@ static void do_setattr(fuse_req_t request, fuse_ino_t number, struct stat *attri
 	(void)file;
 	struct node *n = to_change(request, number);
 	if (!n) return;
-	int error = what & FUSE_SET_ATTR_SIZE ? disk_resize(&world.disk, n, (uint64_t)attributes->st_size) : 0;
+	int error = what & FUSE_SET_ATTR_SIZE
+		? disk_resize(&world.disk, n, (uint64_t)attributes->st_size)
+		: 0;
 	if (what & FUSE_SET_ATTR_MODE) n->mode = attributes->st_mode;
 	if (what & FUSE_SET_ATTR_UID) n->uid = attributes->st_uid;
 	if (what & FUSE_SET_ATTR_GID) n->gid = attributes->st_gid;
@@ -157,7 +159,9 @@ static struct node *make(fuse_req_t request, fuse_ino_t parent, const char *name
 {
 	struct node *directory = to_change(request, parent);
 	if (!directory) return NULL;
-	int error = strlen(name) > NAME_OCTETS ? ENAMETOOLONG : disk_find(directory, name) ? EEXIST : 0;
+	int error = strlen(name) > NAME_OCTETS ? ENAMETOOLONG
+		: disk_find(directory, name)   ? EEXIST
+					       : 0;
 	if (error) {
 		fuse_reply_err(request, error);
 		return NULL;
@@ -174,7 +178,8 @@ static void do_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mo
 	if (n) reply_node(request, n);
 }
 
-static void do_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+static void do_mknod(
+	fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
 {
 	(void)device;
 	struct node *n = make(request, parent, name, mode);
@@ -213,13 +218,16 @@ static void do_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name)
 	struct node *directory = to_change(request, parent);
 	if (!directory) return;
 	struct entry *e = disk_find(directory, name);
-	int error = !e ? ENOENT : !S_ISDIR(e->node->mode) ? ENOTDIR : e->node->names ? ENOTEMPTY : 0;
+	int error = !e                    ? ENOENT
+		: !S_ISDIR(e->node->mode) ? ENOTDIR
+		: e->node->names          ? ENOTEMPTY
+					  : 0;
 	if (!error) disk_name(directory, name, NULL);
 	fuse_reply_err(request, error);
 }
 
-static void do_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-	const char *new_name, unsigned flags)
+static void do_rename(fuse_req_t request, fuse_ino_t parent, const char *name,
+	fuse_ino_t new_parent, const char *new_name, unsigned flags)
 {
 	struct node *from = to_change(request, parent);
 	if (!from) return;
@@ -267,8 +275,8 @@ static void do_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t of
 	free(octets);
 }
 
-static void do_write(fuse_req_t request, fuse_ino_t number, const char *octets, size_t size, off_t offset,
-	struct fuse_file_info *file)
+static void do_write(fuse_req_t request, fuse_ino_t number, const char *octets, size_t size,
+	off_t offset, struct fuse_file_info *file)
 {
 	(void)file;
 	struct node *n = to_change(request, number);
@@ -280,7 +288,8 @@ static void do_write(fuse_req_t request, fuse_ino_t number, const char *octets, 
 		fuse_reply_write(request, size);
 }
 
-static void do_fsync(fuse_req_t request, fuse_ino_t number, int data_only, struct fuse_file_info *file)
+static void do_fsync(
+	fuse_req_t request, fuse_ino_t number, int data_only, struct fuse_file_info *file)
 {
 	(void)data_only, (void)file;
 	struct node *n = to_change(request, number);
@@ -315,7 +324,8 @@ static void do_readdir(fuse_req_t request, fuse_ino_t number, size_t size, off_t
 	for (struct entry *e = octets ? n->names : NULL; e; e = e->next) {
 		struct stat st = stat_of(e->node);
 		if (at++ < offset) continue;
-		size_t need = fuse_add_direntry(request, octets + len, size - len, e->name, &st, at);
+		size_t need =
+			fuse_add_direntry(request, octets + len, size - len, e->name, &st, at);
 		if (need > size - len) break;
 		len += need;
 	}
@@ -347,8 +357,10 @@ static const struct fuse_lowlevel_ops operations = {
 
 static bool parse_loss(const char *word, enum loss *ret)
 {
-	static const char *const words[] = {
-		[LOSS_NONE] = "none", [LOSS_DROP] = "drop", [LOSS_TEAR] = "tear", [LOSS_REORDER] = "reorder"};
+	static const char *const words[] = {[LOSS_NONE] = "none",
+		[LOSS_DROP] = "drop",
+		[LOSS_TEAR] = "tear",
+		[LOSS_REORDER] = "reorder"};
 	for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
 		if (!strcmp(word, words[i])) return *ret = (enum loss)i, true;
 	return false;
@@ -358,7 +370,8 @@ static bool order_cut(const char *line)
 {
 	char word[16];
 	unsigned long long seed, after;
-	if (sscanf(line, "cut %15s %llu %llu", word, &seed, &after) != 3 || !parse_loss(word, &world.loss))
+	if (sscanf(line, "cut %15s %llu %llu", word, &seed, &after) != 3 ||
+		!parse_loss(word, &world.loss))
 		return false;
 	world.seed = seed;
 	world.countdown = after;
@@ -370,7 +383,8 @@ static void order_stat(void)
 {
 	char line[200];
 	const struct disk *d = &world.disk;
-	snprintf(line, sizeof line, "written=%llu syncs=%llu lost_writes=%llu kept_writes=%llu lost_names=%llu\n",
+	snprintf(line, sizeof line,
+		"written=%llu syncs=%llu lost_writes=%llu kept_writes=%llu lost_names=%llu\n",
 		(unsigned long long)d->written, (unsigned long long)d->synced,
 		(unsigned long long)d->lost_writes, (unsigned long long)d->kept_writes,
 		(unsigned long long)d->lost_names);
@@ -446,13 +460,15 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: powercut MOUNTPOINT [OCTETS]\n");
 		return 64;
 	}
-	char *words[] = {argv[0], (char[]){"-ofsname=powercut,allow_other,default_permissions"}, NULL};
+	char *words[] = {
+		argv[0], (char[]){"-ofsname=powercut,allow_other,default_permissions"}, NULL};
 	if (geteuid() != 0) words[1] = (char[]){"-ofsname=powercut"};
 	struct fuse_args arguments = FUSE_ARGS_INIT(2, words);
 	disk_init(&world.disk, argc > 2 ? strtoull(argv[2], NULL, 10) : 8ull << 30);
 	world.disk.root->uid = getuid();
 	world.disk.root->gid = getgid();
-	struct fuse_session *session = fuse_session_new(&arguments, &operations, sizeof operations, NULL);
+	struct fuse_session *session =
+		fuse_session_new(&arguments, &operations, sizeof operations, NULL);
 	if (!session || fuse_session_mount(session, argv[1]) != 0) return 1;
 	answer("on\n");
 	serve(session);
