@@ -85,6 +85,7 @@ struct node *disk_make(struct disk *d, struct node *directory, const char *name,
 /* name leads to node; NULL: to nothing.  */
 void disk_name(struct node *directory, const char *name, struct node *node);
 
+/* All that was done to n, its names included, is on the medium.  */
 void disk_sync(struct disk *d, struct node *n);
 /* What was not synced looks written and is not, and no later sync will tell.  */
 void disk_forget(struct disk *d, struct node *n);
