@@ -265,6 +265,8 @@ const struct config_key config_keys[] = {
 	{"domain", CONFIG_OTHER, 0, .read = config_read_domains, .help = "domain \"NAME\" { ... }"},
 	{"senders", CONFIG_OTHER, 0, .read = config_read_senders,
 		.help = "senders { \"ACCOUNT\" = ADDRESS, or a list of them }"},
+	{"account", CONFIG_BLOCK, offsetof(struct config, account), .keys = config_account_keys,
+		.help = "what each account may send"},
 	{"route", CONFIG_OTHER, 0, .read = config_read_routes, .help = "route \"NAME\" { ... }"},
 	{"queue", CONFIG_BLOCK, offsetof(struct config, queue), .keys = queue_keys,
 		.help = "retries and returns"},

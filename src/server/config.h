@@ -6,6 +6,7 @@
 #include "inbound/listener.h"
 #include "policy/access.h"
 #include "policy/senders.h"
+#include "policy/usage.h"
 #include "queue/queue.h"
 #include "route/resolver.h"
 #include "route/rule.h"
@@ -41,6 +42,7 @@ struct config {
 
 	struct domains domains;
 	struct senders senders;
+	struct usage_options account;
 	struct route_table routes; /* with the local domains in it */
 
 	struct queue_options queue;

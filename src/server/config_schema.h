@@ -51,6 +51,7 @@ struct config_key {
 extern const struct config_key config_keys[]; /* of struct config; ends with a row without key */
 extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_domain_keys[];
+extern const struct config_key config_account_keys[]; /* of struct usage_options */
 extern const struct config_key config_listen_keys[];
 extern const struct config_key config_acme_keys[]; /* of struct config */
 /* What only the whole can tell of them: the certificate is theirs.  */

@@ -190,7 +190,10 @@ static bool open_queue(struct server *s)
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
 	struct queue_drivers drivers = {
-		.ready = destination_ready, .gone = destination_gone, .context = s};
+		.ready = destination_ready,
+		.gone = destination_gone,
+		.failed = server_usage_failed,
+		.context = s};
 	const struct config *c = server_config(s);
 	s->queue =
 		queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
@@ -205,12 +208,15 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 	struct inbound_rules rules = rules_of(office);
 	rules.accounts = server_accounts;
 	rules.accounts_context = s;
+	rules.usage = server_usage(s);
+	rules.usage_changed = server_usage_changed;
 	office->config->domains.account = server_has_account;
 	office->config->domains.context = s;
 	bool fine = server_tls(s, office->config, &rules.tls, why) &&
 		inbound_configure(s->inbound, &rules, why);
 	tls_context_release(rules.tls);
 	if (fine) office->users++;
+	if (fine) server_usage(s)->options = office->config->account;
 	return fine;
 }
 
@@ -277,6 +283,8 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	server_open_history(s);
 	if (!open_routing(s, &why)) return refuse(s, EX_UNAVAILABLE, ret_exit, "dns", why);
 	if (!open_queue(s)) return refuse(s, EX_OSERR, ret_exit, "queue", "out of memory");
+	if (!server_open_usage(s, seed(s)))
+		return refuse(s, EX_OSERR, ret_exit, "usage", "out of memory");
 	struct buf bind_why;
 	buf_init(&bind_why, 1024);
 	bool bound = open_inbound(s, &bind_why);
@@ -420,6 +428,7 @@ void server_free(struct server *s)
 	if (s->history) history_close(s->history);
 	if (s->history_workers) io_workers_stop(s->history_workers);
 	if (s->latency) latency_free(s->latency);
+	server_close_usage(s);
 	accounts_release(s->accounts);
 	config_leave(s->office);
 	server_sandbox_free(s);
