@@ -228,7 +228,7 @@ int cli_user(const struct cli *cli, int argc, char **argv)
 	if (code) return code;
 	code = load(&u);
 	if (code == EXIT_DONE)
-		code = str_eq(u.action, STR("list"))      ? list(&u)
+		code = str_eq(u.action, STR("list"))       ? list(&u)
 			: str_eq(u.action, STR("release")) ? release(&u)
 							   : change(&u);
 	buf_release(&u.text);

@@ -18,9 +18,8 @@ struct smtp_reply submit_limit(const struct session *s, uint32_t recipients, boo
 	const struct inbound_rules *rules = &s->office->rules;
 	if (!s->account.len || !rules->usage) return (struct smtp_reply){0};
 	msec wall = io_wall(s->inbound->parts.io);
-	enum usage_verdict verdict = take
-		? usage_take(rules->usage, s->account, recipients, wall)
-		: usage_ask(rules->usage, s->account, recipients, wall);
+	enum usage_verdict verdict = take ? usage_take(rules->usage, s->account, recipients, wall)
+					  : usage_ask(rules->usage, s->account, recipients, wall);
 	if (take) rules->usage_changed(rules->accounts_context);
 	switch (verdict) {
 	case USAGE_FINE: break;

@@ -118,14 +118,16 @@ static enum usage_verdict judge(
 	if (a->held) return USAGE_HELD;
 	if (is_exempt(u, a->name)) return USAGE_FINE;
 	if (!fits(a->messages, 1, u->options.messages)) return USAGE_MESSAGES;
-	return fits(a->recipients, recipients, u->options.recipients) ? USAGE_FINE : USAGE_RECIPIENTS;
+	return fits(a->recipients, recipients, u->options.recipients) ? USAGE_FINE
+								      : USAGE_RECIPIENTS;
 }
 
 enum usage_verdict usage_ask(
 	const struct usage *u, struct str account, uint32_t recipients, msec wall)
 {
 	const struct usage_account *a = find(u, account);
-	if (!a) return fits(0, recipients, u->options.recipients) || is_exempt(u, account)
+	if (!a)
+		return fits(0, recipients, u->options.recipients) || is_exempt(u, account)
 			? USAGE_FINE
 			: USAGE_RECIPIENTS;
 	struct usage_account copy = now(u, a, wall);

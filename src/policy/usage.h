@@ -16,7 +16,7 @@ struct usage_rate {
 
 struct usage_options {
 	struct usage_rate messages, recipients;
-	uint32_t surge;            /* so many times what is usual in a day; 0: nobody is ever held, */
+	uint32_t surge; /* so many times what is usual in a day; 0: nobody is ever held, */
 	uint32_t surge_recipients; /* nor for fewer recipients */
 	uint32_t surge_failures;   /* or fewer failing ones */
 	const struct str *exempt;  /* accounts, or "@example.com"; kept */
@@ -43,7 +43,7 @@ struct usage_account {
 struct usage {
 	struct usage_options options;
 	struct map accounts;
-	bool changed;                           /* since usage_store */
+	bool changed; /* since usage_store */
 	void (*held)(const struct usage_account *a, void *context);
 	void (*released)(const struct usage_account *a, void *context);
 	void *context;

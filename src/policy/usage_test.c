@@ -49,7 +49,8 @@ static const struct str alice = STR("alice@example.com"), bob = STR("Bob@example
 static void test_messages(void **state)
 {
 	struct fixture *f = *state;
-	for (int i = 0; i < 10; i++) assert_int_equal(usage_take(&f->u, alice, 1, start), USAGE_FINE);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(usage_take(&f->u, alice, 1, start), USAGE_FINE);
 	assert_int_equal(usage_ask(&f->u, alice, 1, start), USAGE_MESSAGES);
 	assert_int_equal(usage_take(&f->u, alice, 1, start), USAGE_MESSAGES);
 	assert_int_equal(usage_take(&f->u, bob, 1, start), USAGE_FINE);
@@ -77,11 +78,13 @@ static void test_surge(void **state)
 {
 	struct fixture *f = *state;
 	f->u.options.messages.count = 0;
-	for (int i = 0; i < 10; i++) assert_int_equal(usage_take(&f->u, alice, 10, start), USAGE_FINE);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(usage_take(&f->u, alice, 10, start), USAGE_FINE);
 	assert_int_equal(usage_take(&f->u, alice, 10, start), USAGE_HELD);
 	assert_int_equal(f->held, 1);
 	assert_true(usage_is_held(&f->u, alice));
-	assert_string_equal(usage_find(&f->u, alice)->why, "110 recipients in about a day, usually 0");
+	assert_string_equal(
+		usage_find(&f->u, alice)->why, "110 recipients in about a day, usually 0");
 	assert_int_equal(usage_ask(&f->u, alice, 1, start + DAYS(100)), USAGE_HELD);
 	assert_int_equal(usage_take(&f->u, alice, 1, start + DAYS(100)), USAGE_HELD);
 	assert_int_equal(f->held, 1);
@@ -105,7 +108,8 @@ static void test_what_is_usual(void **state)
 	assert_false(usage_free(&f->u, alice, wall));
 	assert_int_equal(f->released, 1);
 	f->u.options.recipients.count = 0;
-	for (int i = 0; i < 300; i++) assert_int_equal(usage_take(&f->u, alice, 10, wall), USAGE_FINE);
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(usage_take(&f->u, alice, 10, wall), USAGE_FINE);
 }
 
 static void test_failures(void **state)
@@ -132,7 +136,8 @@ static void test_exempt(void **state)
 	for (int i = 0; i < 30; i++) {
 		assert_int_equal(usage_take(&f->u, alice, 500, start), USAGE_FINE);
 		assert_int_equal(usage_take(&f->u, STR("x@bulk.example"), 500, start), USAGE_FINE);
-		assert_int_equal(usage_ask(&f->u, STR("new@bulk.example"), 5000, start), USAGE_FINE);
+		assert_int_equal(
+			usage_ask(&f->u, STR("new@bulk.example"), 5000, start), USAGE_FINE);
 		usage_failed(&f->u, alice, start);
 	}
 	assert_int_equal(f->held, 0);

@@ -32,7 +32,7 @@ struct server {
 	struct admin *admin;
 	struct sandbox *sandbox;
 	struct server_usage *usage; /* usage.c's */
-	struct accounts *accounts; /* as last read; NULL: not yet, and of which file: */
+	struct accounts *accounts;  /* as last read; NULL: not yet, and of which file: */
 	msec accounts_mtime;
 	uint64_t accounts_size;
 	char *control_path; /* that the socket stands at */

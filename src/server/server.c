@@ -189,8 +189,7 @@ static bool open_queue(struct server *s)
 		.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
-	struct queue_drivers drivers = {
-		.ready = destination_ready,
+	struct queue_drivers drivers = {.ready = destination_ready,
 		.gone = destination_gone,
 		.failed = server_usage_failed,
 		.context = s};

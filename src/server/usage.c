@@ -219,7 +219,9 @@ bool server_open_usage(struct server *s, uint64_t seed)
 	x->usage.context = x;
 	for (struct map_node *n = NULL; (n = map_next(&x->usage.accounts, n));) {
 		const struct usage_account *a = CONTAINER_OF(n, struct usage_account, node);
-		if (a->held) sweep_begin(x, a->name, QUEUE_HOLD); /* the end may have come in the midst */
+		if (a->held)
+			sweep_begin(
+				x, a->name, QUEUE_HOLD); /* the end may have come in the midst */
 	}
 	return true;
 }
