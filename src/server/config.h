@@ -8,6 +8,7 @@
 #include "policy/senders.h"
 #include "policy/usage.h"
 #include "queue/queue.h"
+#include "route/exception.h"
 #include "route/resolver.h"
 #include "route/rule.h"
 #include "server/place.h"
@@ -44,6 +45,8 @@ struct config {
 	struct senders senders;
 	struct usage_options account;
 	struct route_table routes; /* with the local domains in it */
+
+	struct tls_exceptions tls_exceptions;
 
 	struct queue_options queue;
 
