@@ -93,7 +93,7 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 	struct inbound *in = s->inbound;
 	struct transaction *t = transaction_new(s);
 	if (!t) {
-		smtp_server_answer(&s->smtp, no_room);
+		refuse(s, event->path.text, no_room);
 		return;
 	}
 	s->transaction = t;
@@ -111,8 +111,8 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 		!arena_copy(&t->arena, s->account, &e->account) ||
 		!arena_copy(&t->arena, s->secure ? tls_text(s->secure->tls) : STR_NONE, &e->tls) ||
 		!arena_copy(&t->arena, smtp_server_helo(&s->smtp), &e->helo)) {
+		refuse(s, event->path.text, no_room);
 		transaction_end(s);
-		smtp_server_answer(&s->smtp, no_room);
 		return;
 	}
 	smtp_server_answer(&s->smtp, standard);
@@ -399,6 +399,7 @@ void session_event(struct session *s, const struct smtp_event *event)
 		break;
 	case SMTP_EVENT_AUTH: login_event(s, event); break;
 	case SMTP_EVENT_XCLIENT: xclient_event(s, event); break;
+	case SMTP_EVENT_REFUSED: tell_command(s, event); break;
 	case SMTP_EVENT_CLOSE: on_close(s, event->closing); break;
 	}
 }

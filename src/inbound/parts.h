@@ -193,6 +193,10 @@ void xclient_forget(struct session *s);
 void session_log_client(struct log *log, const struct session *s);
 /* One line for each refusal, with the queue id once the message has one.  */
 void tell_refusal(struct session *s, struct str address, struct smtp_reply reply);
+/* The same of a command that the core has refused.  */
+void tell_command(struct session *s, const struct smtp_event *event);
+/* At the end of a session: how many bad commands there were.  */
+void tell_errors(const struct session *s);
 void tell_accepted(const struct transaction *t, uint64_t id);
 
 /* accept.c: the verdicts.  */

@@ -9,8 +9,8 @@ void session_log_client(struct log *log, const struct session *s)
 	log_str(log, "client", buf_str(&b));
 }
 
-/* One line for each refusal, with the queue id once the message has one.  */
-void tell_refusal(struct session *s, struct str address, struct smtp_reply reply)
+/* The line of a refusal, with the queue id once the message has one.  */
+static struct log *begin_refusal(const struct session *s)
 {
 	struct log *log = s->inbound->parts.log;
 	const struct transaction *t = s->transaction;
@@ -21,12 +21,41 @@ void tell_refusal(struct session *s, struct str address, struct smtp_reply reply
 	session_log_client(log, s);
 	log_str(log, "helo", smtp_server_helo(&s->smtp));
 	if (t) log_str(log, "from", t->envelope.reverse_path);
+	return log;
+}
+
+static void end_refusal(struct log *log, const struct smtp_reply *reply)
+{
+	log_i64(log, "code", reply->code);
+	if (reply->enhanced.class)
+		log_printf(log, "status", "%u.%u.%u", reply->enhanced.class,
+			reply->enhanced.subject, reply->enhanced.detail);
+	log_str(log, "text", reply->text);
+	log_end(log);
+}
+
+void tell_refusal(struct session *s, struct str address, struct smtp_reply reply)
+{
+	struct log *log = begin_refusal(s);
 	log_str(log, "address", address);
-	log_i64(log, "code", reply.code);
-	if (reply.enhanced.class)
-		log_printf(log, "status", "%u.%u.%u", reply.enhanced.class, reply.enhanced.subject,
-			reply.enhanced.detail);
-	log_str(log, "text", reply.text);
+	end_refusal(log, &reply);
+}
+
+void tell_command(struct session *s, const struct smtp_event *event)
+{
+	struct log *log = begin_refusal(s);
+	log_str(log, "command", event->command);
+	end_refusal(log, &event->refusal);
+}
+
+void tell_errors(const struct session *s)
+{
+	if (!s->smtp.errors) return;
+	struct log *log = s->inbound->parts.log;
+	log_begin(log, LOG_INFO, STR_NONE, "bad-commands");
+	session_log_client(log, s);
+	log_str(log, "helo", smtp_server_helo(&s->smtp));
+	log_i64(log, "count", s->smtp.errors);
 	log_end(log);
 }
 
