@@ -5,6 +5,7 @@ import resource
 import selectors
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -45,6 +46,22 @@ def pipeline(bench, port, connections, messages, size, recipient=RECIPIENT, wind
     """bench/pipeline.c.  What it printed."""
     process = spawn([bench.tool("pipeline"), f"127.0.0.1:{port}", str(connections), str(messages), str(size),
                      SENDER, recipient, str(window)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        out, said = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        finish(process, signal.SIGKILL)
+        raise Refused(f"not done within {patience} s") from None
+    if finish(process) != 0:
+        raise Refused(said.decode(errors="replace").strip()[-200:])
+    return json.loads(out)
+
+
+def tls(bench, *arguments, patience=300, nice=0):
+    """bench/tls.c.  What it printed."""
+    command = [bench.tool("tls"), *map(str, arguments)]
+    if nice:
+        command = ["nice", "-n", str(nice), *command]
+    process = spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, said = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
@@ -136,6 +153,26 @@ def open_idle(port, count):
                     line = _last_line(sock)
                     if not line.startswith(b"2"):
                         raise Refused(line.decode(errors="replace"))
+    except BaseException:
+        close_all(all_of_them)
+        raise
+    return all_of_them
+
+
+def open_idle_tls(port, count):
+    """count connections that have said EHLO, STARTTLS, and EHLO again."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    all_of_them = open_idle(port, count)
+    try:
+        for i, sock in enumerate(all_of_them):
+            sock.sendall(b"STARTTLS\r\n")
+            if not _last_line(sock).startswith(b"220"):
+                raise Refused("STARTTLS is refused")
+            all_of_them[i] = secured = context.wrap_socket(sock)
+            secured.sendall(b"EHLO load.test\r\n")
+            if not _last_line(secured).startswith(b"250"):
+                raise Refused("EHLO is refused")
     except BaseException:
         close_all(all_of_them)
         raise

@@ -50,11 +50,12 @@ int server_open_spool(struct server *s, const char **ret_why)
 	int error = path ? spool_open(s->io, &options, &s->spool, &report, ret_why) : -ENOMEM;
 	free(path);
 	if (error) return error;
-	log_begin(s->log, LOG_INFO, STR_NONE, "recovered");
+	log_begin(s->log, report.damaged_records ? LOG_ERROR : LOG_INFO, STR_NONE, "recovered");
 	log_i64(s->log, "messages", report.messages);
 	log_i64(s->log, "recipients", report.recipients);
 	log_i64(s->log, "segments", report.segments);
 	log_i64(s->log, "damaged", report.damaged_records);
+	if (report.torn_tails) log_i64(s->log, "torn", report.torn_tails);
 	log_i64(s->log, "ms", (io_now_us(s->io) - began) / 1000);
 	log_end(s->log);
 	return 0;
@@ -66,7 +67,7 @@ void server_open_history(struct server *s)
 	const struct config *c = server_config(s);
 	int error = -ENOMEM;
 	char *path = state_path(s, "history");
-	s->history_workers = io_workers_start(s->io, 1, "history");
+	s->history_workers = io_workers_start_low(s->io, 1, "history");
 	if (path && s->history_workers)
 		s->history = history_open(s->io, s->history_workers, path, c->history.keep,
 			c->history.size, s->log, &error);
