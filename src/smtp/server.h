@@ -162,8 +162,8 @@ struct smtp_server {
 	struct buf out;
 	struct buf line; /* a line not yet whole, or the one that the awaited event borrows from */
 	struct buf helo;
-	struct buf late;  /* a reply that has to wait: for a chunk's end, or for the verdict */
-	struct str chunk; /* what SMTP_EVENT_CHUNK gives */
+	struct buf late;    /* a reply that has to wait: for a chunk's end, or for the verdict */
+	struct str chunk;   /* what SMTP_EVENT_CHUNK gives */
 	struct buf refusal; /* what SMTP_EVENT_REFUSED gives: the reply's line, LF, the command */
 	struct body_decoder body;
 	uint64_t chunk_size, chunk_left;

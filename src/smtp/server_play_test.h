@@ -107,7 +107,8 @@ static inline void play_note(struct play *p, const struct smtp_event *e)
 		buf_add(&p->content, e->chunk);
 		return;
 	}
-	if (e->type == SMTP_EVENT_REFUSED) { /* apart: the others tell what has become of the session */
+	if (e->type ==
+		SMTP_EVENT_REFUSED) { /* apart: the others tell what has become of the session */
 		buf_printf(&p->refused, "%u " STR_FMT " [" STR_FMT "]\n", e->refusal.code,
 			STR_ARG(e->refusal.text), STR_ARG(e->command));
 		return;

@@ -3,11 +3,11 @@
 #include "smtp/xclient.h"
 
 enum {
-	VERB_CLEAR = 1,  /* goes before TLS where that is required (RFC 3207 4) */
-	VERB_ALONE = 2,  /* takes no argument */
-	VERB_CHUNK = 4,  /* octets follow whatever the reply will be */
-	VERB_HIDDEN = 8, /* HELP is silent about it */
-	VERB_TOLD = 16,  /* that it was refused is an event, */
+	VERB_CLEAR = 1,   /* goes before TLS where that is required (RFC 3207 4) */
+	VERB_ALONE = 2,   /* takes no argument */
+	VERB_CHUNK = 4,   /* octets follow whatever the reply will be */
+	VERB_HIDDEN = 8,  /* HELP is silent about it */
+	VERB_TOLD = 16,   /* that it was refused is an event, */
 	VERB_SECRET = 32, /* in which the arguments are not shown */
 };
 
