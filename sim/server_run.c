@@ -195,8 +195,7 @@ static void end_life(struct town *t)
 	world_note(&t->world, "server-ends", dead, t->killed);
 	log_release(&t->log);
 	net_machine_gone(&t->net, &t->machine);
-	/* A disk that has forgotten lies to the next process; spool_run.c knows what may come of it.  */
-	bool cut = t->disk.forgot || (dead ? !t->killed : sim_chance(&t->faults, 0.3));
+	bool cut = dead ? !t->killed : sim_chance(&t->faults, 0.3);
 	if (cut) disk_power_cut(&t->disk);
 }
 

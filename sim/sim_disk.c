@@ -251,7 +251,6 @@ void disk_power_cut(struct disk *d)
 	LIST_EACH (&d->inodes, node) decide_inode(d, CONTAINER_OF(node, struct inode, link));
 	decide_names(d);
 	see_medium(d);
-	d->forgot = false;
 	world_note(d->world, "disk-on", disk_used(d), 0);
 }
 

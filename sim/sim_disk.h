@@ -82,7 +82,6 @@ struct disk {
 	int handle_count;
 	uint64_t next_number;
 	uint64_t syncs, failures, rotten;
-	bool forgot; /* data, in a failed sync, since the power was last cut */
 };
 
 void disk_init(struct disk *d, struct world *world, uint64_t seed);

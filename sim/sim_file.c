@@ -235,7 +235,6 @@ static void fail_sync(struct disk *d, struct inode *inode)
 		}
 		disk_drop_write(w);
 	}
-	if (d->traits.forgets) d->forgot = true;
 	if (d->traits.forgets && d->traits.evicts) image_copy(&inode->now, &inode->durable);
 }
 
@@ -256,6 +255,14 @@ int io_file_sync(struct io *io, const struct io_file *f)
 	}
 	d->syncs++;
 	return end(io);
+}
+
+int io_file_settle(struct io *io, const struct io_file *f)
+{
+	struct inode *inode = inode_of(io, f);
+	int error = io_file_sync(io, f);
+	if (!error) image_copy(&inode->now, &inode->durable);
+	return error;
 }
 
 int64_t io_file_size(struct io *io, const struct io_file *f)

@@ -5,8 +5,6 @@
 
 #include <errno.h>
 
-#define NEVER_CERTAIN UINT64_MAX
-
 /* ---- messages from their numbers ---- */
 
 static uint64_t word_of(uint64_t number, uint64_t nth)
@@ -182,10 +180,7 @@ static void check_recipient(struct spool_model *m, struct model_message *message
 	for (uint32_t k = mine->count; k-- > 0;) {
 		if (!same(&mine->states[k], r)) continue;
 		struct model_state found = mine->states[k];
-		if (m->shaky)
-			found.seq = NEVER_CERTAIN;
-		else
-			mine->count = 0;
+		mine->count = 0;
 		add_state(mine, found);
 		return;
 	}
@@ -209,11 +204,9 @@ static void check_found(struct spool_model *m, struct spool *s, slot at)
 		(message->fate == MODEL_LOST && !message->excused))
 		sim_violation(m->world, "message %llu was refused or given up, and came back",
 			(unsigned long long)message->number);
-	if (message->fate == MODEL_GONE && m->listless) message->excused = true;
 	if (message->fate == MODEL_GONE && !message->excused)
 		sim_violation(m->world, "message %llu had ended, on disk, and came back",
 			(unsigned long long)message->number);
-	if (m->shaky) message->excused = true;
 	message->fate = MODEL_KEPT;
 	uint32_t i = 0;
 	for (slot r = found->recipients; r; i++) {
@@ -246,7 +239,6 @@ static void check_missing(struct spool_model *m, struct spool *s, struct model_m
 		message->fate == MODEL_LOST)
 		return;
 	if (message->fate != MODEL_WRITING && spool_find(spool_index(s), message->id)) return;
-	if (m->shaky && may_be_gone(message)) return; /* and may come back */
 	if (message->excused && message->fate == MODEL_KEPT && !may_be_gone(message)) m->lost++;
 	if (message->fate == MODEL_WRITING || may_be_gone(message) || message->excused) {
 		message->fate = message->fate == MODEL_DOUBT ? MODEL_LOST : MODEL_GONE;
@@ -266,8 +258,6 @@ void model_recovered(struct spool_model *m, struct spool *s, msec now)
 		bool ended = true;
 		for (uint32_t i = 0; i < message->recipient_count; i++) {
 			prune(m, &message->recipients[i], now);
-			for (uint32_t k = 1; m->shaky && k < message->recipients[i].count; k++)
-				message->recipients[i].states[k].seq = NEVER_CERTAIN;
 			if (message->recipients[i].states[0].state != RECIPIENT_DONE) ended = false;
 		}
 		if (ended) message->fate = MODEL_GONE;
@@ -277,7 +267,7 @@ void model_recovered(struct spool_model *m, struct spool *s, msec now)
 		if (spool_message(x, at)->id != 0) check_found(m, s, at);
 	LIST_EACH_SAFE (&m->messages, node)
 		check_missing(m, s, CONTAINER_OF(node, struct model_message, link));
-	if (!m->shaky) m->certain = m->seq;
+	m->certain = m->seq;
 }
 
 /* ---- bit rot ---- */
@@ -292,8 +282,6 @@ void model_rotten(struct spool_model *m, struct str content, uint64_t offset)
 		if (head.type == 0 || head.type >= RECORD_TYPES || head.version != RECORD_VERSION)
 			continue;
 		if (at + sizeof head + head.length <= offset) continue;
-		if ((head.type == RECORD_SEGMENTS || head.type == RECORD_FREED) && head.id == 0)
-			m->listless = true;
 		struct model_message *message = head.id ? model_find(m, head.id) : NULL;
 		if (!message || message->excused) continue;
 		message->excused = true;

@@ -51,12 +51,8 @@ struct spool_model {
 	uint64_t seq;     /* of what was recorded last */
 	uint64_t certain; /* what was recorded up to here is on disk */
 	uint64_t acknowledged, checked;
-	bool listless; /* which segments are part of the log was damaged: what had ended may come back */
 	uint64_t lost; /* by damage, in the last recovery */
-	/* A sync has failed since the power was last cut, on a disk that forgets: what recovery finds may be in the page
-	 * cache alone.  No process can know that.  */
-	bool shaky;
-	msec bound; /* what is older is certain; 0: the disk is not that good */
+	msec bound;    /* what is older is certain; 0: the disk is not that good */
 };
 
 void model_init(struct spool_model *m, struct world *world);

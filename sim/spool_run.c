@@ -39,7 +39,6 @@ static bool open_spool(struct spool_run *r)
 	struct spool_report report;
 	const char *why = "?";
 	r->recoveries++;
-	r->tainted = r->tainted || r->disk.forgot;
 	int error = spool_open(&r->io, &r->spool_options, &r->spool, &report, &why);
 	world_note(&r->world, "opened", (uint64_t)-error, report.messages);
 	if (!r->io.dead) r->io.calls_left = 0;
@@ -51,9 +50,7 @@ static bool open_spool(struct spool_run *r)
 		spool_close(r->spool);
 		return false;
 	}
-	r->model.shaky = r->tainted;
 	model_recovered(&r->model, r->spool, io_now(&r->io));
-	r->tainted = r->disk.forgot;
 	if (r->model.lost > 0 && report.damaged_records + report.torn_tails == 0)
 		sim_violation(&r->world, "%llu messages are lost, and nothing was said",
 			(unsigned long long)r->model.lost);

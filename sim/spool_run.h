@@ -51,7 +51,6 @@ struct spool_run {
 	struct timer tick;
 	struct sim_event life_ends;
 	uint64_t next_number, messages_max, size_max;
-	bool tainted; /* recovery has read what is in the page cache alone, and may have built on it */
 	double deferral, rot;
 	bool finishing; /* no new mail: end what is there */
 	uint64_t refused, aborted, recoveries, crashes;

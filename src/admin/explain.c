@@ -61,15 +61,40 @@ static json_t *target_view(struct str address, const struct route_rule *rule, st
 	return o;
 }
 
+static json_t *tlsa_view(const struct tls_tlsa *r)
+{
+	struct buf text;
+	buf_init(&text, 1 << 16);
+	for (size_t i = 0; i < r->data.len; i++) buf_printf(&text, "%02x", (uint8_t)r->data.ptr[i]);
+	json_t *o = json_pack("{s:i, s:i, s:i, s:o, s:b}", "usage", r->usage, "selector",
+		r->selector, "matching", r->matching, "data", control_str(buf_str(&text)), "usable",
+		(int)tls_tlsa_usable(r));
+	buf_release(&text);
+	return o;
+}
+
+static json_t *security_view(const struct security *s)
+{
+	json_t *names = json_array(), *tlsa = json_array();
+	for (uint32_t i = 0; i < s->name_count; i++)
+		json_array_append_new(names, control_str(s->names[i]));
+	for (uint32_t i = 0; i < s->tlsa_count; i++)
+		json_array_append_new(tlsa, tlsa_view(&s->tlsa[i]));
+	return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o}", "level", security_level_name(s->level),
+		"policy", s->words, "barred", (int)s->barred, "excepted", (int)s->excepted, "names",
+		names, "tlsa", tlsa);
+}
+
 static json_t *host_view(const struct route_target *t)
 {
 	char text[64];
 	struct buf address = {.ptr = text, .cap = sizeof text, .max = sizeof text};
 	net_add(&address, &t->address);
 	json_t *latency = t->latency_us ? json_real(t->latency_us / 1000.0) : json_null();
-	return json_pack("{s:o, s:o, s:i, s:i, s:o, s:b}", "host", control_str(str_from_c(t->host)),
-		"address", control_str(buf_str(&address)), "port", (int)t->address.port,
-		"preference", (int)t->preference, "latency_ms", latency, "secure", (int)t->secure);
+	return json_pack("{s:o, s:o, s:i, s:i, s:o, s:b, s:o}", "host",
+		control_str(str_from_c(t->host)), "address", control_str(buf_str(&address)), "port",
+		(int)t->address.port, "preference", (int)t->preference, "latency_ms", latency,
+		"secure", (int)t->secure, "tls", security_view(&t->security));
 }
 
 static json_t *failure_view(const struct outcome *o)
@@ -85,7 +110,7 @@ static void looked_up(struct route_lookup *l)
 {
 	struct explain *e = CONTAINER_OF(l, struct explain, lookup);
 	json_t *hosts = json_array();
-	for (uint32_t i = 0; i < l->count; i++)
+	for (uint32_t i = 0; i < l->count + l->barred; i++)
 		json_array_append_new(hosts, host_view(&l->targets[i]));
 	json_object_set_new(e->target, "hosts", hosts);
 	json_object_set_new(e->target, "mx", json_boolean(l->mx_found));

@@ -24,7 +24,8 @@ struct explain {
 /* Begin.  text: an address, or a domain alone.  Needs admin's io, router, routes and domains.
  *
  * Result: {address, local, unknown?, targets: [{address, rule, kind, destination, tls, connections, ...
- *          maildir|socket|reject?, mx?, secure?, hosts: [{host, address, port, preference, latency_ms, secure}],
+ *          maildir|socket|reject?, mx?, secure?, hosts: [{host, address, port, preference, latency_ms, secure,
+ *          tls: {level, policy, barred, excepted, names, tlsa: [{usage, selector, matching, data, usable}]}}],
  *          failure?: {outcome, status, text}}]}, or {address, problem}.  */
 void explain_begin(struct explain *e, struct admin *admin, struct str text);
 /* End it, done or not; its memory goes.  */

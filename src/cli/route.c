@@ -20,7 +20,10 @@ static void show_host(const json_t *h)
 	else
 		printf("  latency not known");
 	if (json_is_true(json_object_get(h, "secure"))) printf("  DNSSEC");
-	putchar('\n');
+	const json_t *tls = json_object_get(h, "tls");
+	bool barred = json_is_true(json_object_get(tls, "barred"));
+	printf("\n           TLS: %s%s\n", ask_text(tls, "policy"),
+		barred ? "; must not be used now" : "");
 }
 
 static void show_failure(const json_t *t)

@@ -78,14 +78,23 @@ static int ask(struct buf *password)
 	return EXIT_DONE;
 }
 
+static bool derive(struct user *u, struct str password, struct sasl_keys *keys)
+{
+	for (enum sasl_hash h = 0; h < SASL_HASHES; h++) {
+		keys->of[h].iterations = SASL_ITERATIONS;
+		io_random(u->world.io, keys->of[h].salt, SASL_SALT);
+		if (!sasl_derive(password, h, &keys->of[h])) return false;
+	}
+	return true;
+}
+
 static int set_password(struct user *u, struct buf *out)
 {
 	struct buf password;
 	buf_init(&password, PASSWORD_MAX);
 	int code = u->password_file.len ? read_file(u, &password) : ask(&password);
-	struct sasl_keys keys = {.iterations = SASL_ITERATIONS};
-	io_random(u->world.io, keys.salt, sizeof keys.salt);
-	if (code == EXIT_DONE && (!buf_ok(&password) || !sasl_derive(buf_str(&password), &keys))) {
+	struct sasl_keys keys = {0};
+	if (code == EXIT_DONE && (!buf_ok(&password) || !derive(u, buf_str(&password), &keys))) {
 		cli_say("user",
 			"this cannot be a password; any text of 1 to %d octets without control characters can",
 			PASSWORD_MAX);
@@ -139,6 +148,7 @@ static int change(struct user *u)
 		code = EXIT_DATA;
 	} else if (!removing) {
 		if (text.len && text.ptr[text.len - 1] != '\n') buf_add_c(&text, '\n');
+		if (!text.len) buf_add(&text, STR(ACCOUNTS_FORMAT));
 		code = set_password(u, &text);
 	}
 	if (code == EXIT_DONE) code = save(u, buf_str(&text));

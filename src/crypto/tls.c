@@ -2,7 +2,6 @@
 #include "crypto/tls_private.h"
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -187,6 +186,17 @@ bool tls_channel_binding(const struct tls *t, uint8_t *ret)
 	return fine;
 }
 
+/* The first Finished message of the handshake: the client's, or the server's when a session goes on.  */
+size_t tls_channel_unique(const struct tls *t, uint8_t *ret)
+{
+	if (!t->text[0] || SSL_version(t->ssl) != TLS1_2_VERSION ||
+		SSL_get_extms_support(t->ssl) != 1)
+		return 0;
+	bool ours = (SSL_is_server(t->ssl) != 0) == (SSL_session_reused(t->ssl) != 0);
+	return ours ? SSL_get_finished(t->ssl, ret, TLS_UNIQUE_MAX)
+		    : SSL_get_peer_finished(t->ssl, ret, TLS_UNIQUE_MAX);
+}
+
 struct str tls_server_name(const struct tls *t)
 {
 	return str_from_c(SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name));
@@ -194,7 +204,7 @@ struct str tls_server_name(const struct tls *t)
 
 /* ---- begin and end ---- */
 
-static struct tls *tls_new(struct tls_context *context)
+struct tls *tls_new(struct tls_context *context)
 {
 	struct tls *t = calloc(1, sizeof *t);
 	if (!t) return NULL;
@@ -218,38 +228,6 @@ struct tls *tls_server_new(struct tls_context *context)
 	struct tls *t = tls_new(context);
 	if (t) SSL_set_accept_state(t->ssl);
 	return t;
-}
-
-/* RFC 9525: the name, or the address, is to be in the certificate.  */
-static bool expect(SSL *ssl, const char *host, bool address)
-{
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	return address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1
-		       : SSL_set1_host(ssl, host) == 1;
-}
-
-struct tls *tls_client_new(struct tls_context *context, struct str host, enum tls_verify verify)
-{
-	char name[256];
-	if (host.len >= sizeof name) return NULL;
-	if (host.len) memcpy(name, host.ptr, host.len);
-	name[host.len] = '\0';
-	struct tls *t = tls_new(context);
-	if (!t) return NULL;
-	SSL_set_connect_state(t->ssl);
-	ASN1_OCTET_STRING *octets = a2i_IPADDRESS(name);
-	bool address = octets != NULL;
-	ASN1_OCTET_STRING_free(octets);
-	bool fine = address || host.len == 0 || SSL_set_tlsext_host_name(t->ssl, name) == 1;
-	t->named = fine && host.len && expect(t->ssl, name, address);
-	if (verify == TLS_VERIFY_NAME) {
-		fine = t->named;
-		SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
-	}
-	ERR_clear_error();
-	if (fine) return t;
-	tls_free(t);
-	return NULL;
 }
 
 void tls_free(struct tls *t)

@@ -46,12 +46,32 @@ msec tls_context_until(const struct tls_context *context);
 enum tls_verify {
 	TLS_VERIFY_NONE, /* whoever it is */
 	TLS_VERIFY_NAME, /* a trusted authority vouches for the host (RFC 9525) */
+	TLS_VERIFY_DANE, /* its TLSA records do (RFC 7671, 7672) */
+};
+
+/* A TLSA record (RFC 6698 2.1), as DNS has it.  */
+struct tls_tlsa {
+	uint8_t usage, selector, matching;
+	struct str data; /* a digest, or the whole certificate or key */
+};
+/* Whether it can vouch for a mail server: usage 2 or 3, and data that can match at all.  Source: RFC 7672 3.1.  */
+bool tls_tlsa_usable(const struct tls_tlsa *record);
+
+/* What a client expects of the peer; all borrowed for the call.  */
+struct tls_expect {
+	enum tls_verify verify;
+	/* Any one of them will do; the first (which may be an address) is asked for by SNI.  NAME and DANE need one.  */
+	const struct str *names;
+	uint32_t name_count;
+	const struct tls_tlsa *tlsa; /* DANE: one of them is usable */
+	uint32_t tlsa_count;
 };
 
 /* An engine; NULL: no memory.  */
 struct tls *tls_server_new(struct tls_context *context);
 /* host: the name (or address) that was asked for, sent as SNI when it is a name.  */
 struct tls *tls_client_new(struct tls_context *context, struct str host, enum tls_verify verify);
+struct tls *tls_client_expecting(struct tls_context *context, const struct tls_expect *expect);
 void tls_free(struct tls *t);
 
 enum tls_state {
@@ -80,7 +100,7 @@ void tls_close(struct tls *t);
 
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" once open, else empty; the engine's.  */
 struct str tls_text(const struct tls *t);
-/* A client's, once open: a trusted authority vouches for the host, whether that was wanted or not.  */
+/* A client's, once open: a trusted authority (or, with DANE, DNS) vouches for the host, whether that was wanted or not.  */
 bool tls_verified(const struct tls *t);
 /* After TLS_FAILED: words for people; the engine's.  */
 struct str tls_why(const struct tls *t);
@@ -88,6 +108,10 @@ enum { TLS_BINDING = 32 };
 /* What both ends of this session know and nobody else: a login that proves it cannot be carried to another session
  * (tls-exporter, RFC 9266).  TLS_BINDING octets.  False: not open, or older than TLS 1.3.  */
 bool tls_channel_binding(const struct tls *t, uint8_t *ret);
+/* The same for TLS 1.2 (tls-unique, RFC 5929 3): at most TLS_UNIQUE_MAX octets, their number is returned.  0: not open, another
+ * version, or a session that could have been carried over (no RFC 7627).  */
+enum { TLS_UNIQUE_MAX = 64 };
+size_t tls_channel_unique(const struct tls *t, uint8_t *ret);
 /* The name that the client asked for (SNI), or the empty str; the engine's.  */
 struct str tls_server_name(const struct tls *t);
 

@@ -211,6 +211,11 @@ struct tls_context *tls_client_context(struct str roots, struct buf *why)
 		return NULL;
 	}
 	c->ssl[c->count++] = ssl;
+	if (SSL_CTX_dane_enable(ssl) != 1) {
+		complain(why, "DANE");
+		tls_context_release(c);
+		return NULL;
+	}
 	if (roots.len ? trust(ssl, roots) : SSL_CTX_set_default_verify_paths(ssl) == 1) return c;
 	complain(why, "trusted certificates");
 	tls_context_release(c);

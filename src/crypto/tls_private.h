@@ -33,6 +33,8 @@ struct tls {
 
 /* tls.c: the engine as a BIO; its data is the struct tls.  NULL: no memory.  */
 BIO_METHOD *tls_bio_method(void);
+/* An engine that is neither client nor server yet; NULL: no memory.  */
+struct tls *tls_new(struct tls_context *context);
 /* Append the oldest of OpenSSL's complaints, and forget all.  */
 void tls_add_error(struct buf *out, const char *fallback);
 

@@ -391,6 +391,21 @@ static void test_channel_binding(void **state)
 	assert_open(&p);
 	assert_false(tls_channel_binding(p.client, client));
 	assert_false(tls_channel_binding(p.server, server));
+	uint8_t unique[2][TLS_UNIQUE_MAX];
+	assert_int_equal(tls_channel_unique(p.client, unique[0]), 12);
+	assert_int_equal(tls_channel_unique(p.server, unique[1]), 12);
+	assert_memory_equal(unique[0], unique[1], 12);
+	SSL_SESSION *session = SSL_get1_session(p.client->ssl);
+	tls_close(p.client);
+	no_engines(&p);
+	engines(&p, "a.example", TLS_VERIFY_NONE);
+	limit(p.client, TLS1_2_VERSION, TLS1_2_VERSION);
+	restart(&p, session);
+	assert_int_equal(SSL_session_reused(p.server->ssl), 1); /* then the server's is the first */
+	assert_int_equal(tls_channel_unique(p.client, unique[0]), 12);
+	assert_int_equal(tls_channel_unique(p.server, unique[1]), 12);
+	assert_memory_equal(unique[0], unique[1], 12);
+	SSL_SESSION_free(session);
 	end(&p);
 }
 

@@ -16,7 +16,7 @@ static const struct smtp_reply standard = {.code = 250};
 
 static struct log *session_log(const struct session *s) { return s->inbound->parts.log; }
 
-static void log_client(struct log *log, const struct session *s)
+void session_log_client(struct log *log, const struct session *s)
 {
 	char text[80];
 	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
@@ -33,7 +33,7 @@ static void log_refusal(struct session *s, struct str address, struct smtp_reply
 	log_begin(log, LOG_INFO,
 		t && t->has_id ? spool_id_text(spool_writer_id(&t->writer), id) : STR_NONE,
 		"refused");
-	log_client(log, s);
+	session_log_client(log, s);
 	log_str(log, "helo", smtp_server_helo(&s->smtp));
 	if (t) log_str(log, "from", t->envelope.reverse_path);
 	log_str(log, "address", address);
@@ -436,7 +436,7 @@ static void on_close(struct session *s, enum smtp_closing why)
 	if (why >= ARRAY_LEN(words) || !words[why]) return;
 	struct log *log = session_log(s);
 	log_begin(log, LOG_INFO, STR_NONE, "disconnected");
-	log_client(log, s);
+	session_log_client(log, s);
 	log_str(log, "why", str_from_c(words[why]));
 	log_end(log);
 }

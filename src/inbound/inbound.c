@@ -3,7 +3,12 @@
 
 #include <errno.h>
 
-enum { STARVED_AGAIN_MS = 60 * 1000, SPARE_SESSIONS = 64, SPARE_TRANSACTIONS = 64 };
+enum {
+	STARVED_AGAIN_MS = 60 * 1000,
+	SPARE_SESSIONS = 64,
+	SPARE_TRANSACTIONS = 64,
+	GUESSERS_MAX = 64 * 1024,
+};
 
 struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
 {
@@ -14,6 +19,7 @@ struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed)
 	list_init(&in->sessions);
 	list_init(&in->orphans);
 	connections_init(&in->counts, seed);
+	guard_init(&in->guard, GUESSERS_MAX, seed);
 	pool_init(&in->session_pool, sizeof(struct session), SIZE_MAX, SPARE_SESSIONS);
 	pool_init(&in->transaction_pool, sizeof(struct transaction), SIZE_MAX, SPARE_TRANSACTIONS);
 	return in;
@@ -43,14 +49,15 @@ static struct office *office_new(const struct inbound_rules *rules)
 	*office = (struct office){.rules = *rules, .smtp = smtp, .users = 1};
 	for (uint32_t i = 0; i < rules->listener_count; i++) {
 		const struct listener_options *l = &rules->listeners[i];
+		bool login = l->submission && rules->accounts;
 		smtp[i] = (struct smtp_server_config){
 			.hostname = rules->hostname,
 			.words = l->words,
 			.data_end = l->data_end,
 			.normalize = l->normalize,
 			.submission = l->submission,
-			.auth_tls =
-				l->submission && rules->accounts ? STR(SASL_MECHANISMS) : STR_NONE,
+			.auth_tls = login ? STR(SASL_MECHANISMS) : STR_NONE,
+			.auth_bound = login ? STR(SASL_MECHANISMS_BOUND) : STR_NONE,
 			.offer_starttls =
 				l->tls == LISTENER_TLS_STARTTLS || l->tls == LISTENER_TLS_REQUIRED,
 			.tls_required = l->tls == LISTENER_TLS_REQUIRED,
@@ -65,13 +72,35 @@ static struct office *office_new(const struct inbound_rules *rules)
 
 /* ---- listeners ---- */
 
+void inbound_refused(struct inbound *in, const struct net_address *client)
+{
+	if (in->stats.refused_connections++ % 1000) return; /* a flood must not fill the log too */
+	struct log *log = in->parts.log;
+	log_begin(log, LOG_WARN, STR_NONE, "connection-refused");
+	char text[80];
+	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+	net_add(&b, client);
+	log_str(log, "client", buf_str(&b));
+	log_i64(log, "refused", (int64_t)in->stats.refused_connections);
+	log_end(log);
+}
+
+/* A load balancer is nobody's connection until its header has told whose.  */
+static struct net_address count_as(const struct socket *socket, const struct net_address *peer)
+{
+	const struct inbound_rules *rules = &socket->inbound->office->rules;
+	bool proxied = access_allows(&rules->listeners[socket->listener_index].proxy_from, peer);
+	return proxied ? (struct net_address){.family = NET_NONE} : *peer;
+}
+
 static void accepted(struct io_listener *listener, const struct io_accepted *accepted)
 {
 	struct socket *socket = CONTAINER_OF(listener, struct socket, listener);
 	struct inbound *in = socket->inbound;
+	struct net_address counted = count_as(socket, &accepted->peer);
 	in->stats.connections++;
-	switch (connections_enter(&in->counts, &accepted->peer)) {
-	case CONNECTION_WELCOME: session_begin(in, socket, accepted); return;
+	switch (connections_enter(&in->counts, &counted)) {
+	case CONNECTION_WELCOME: session_begin(in, socket, accepted, &counted); return;
 	case CONNECTION_TOO_MANY:
 		io_refuse(in->parts.io, accepted, STR("421 4.3.2 Error: too many connections\r\n"));
 		break;
@@ -80,15 +109,7 @@ static void accepted(struct io_listener *listener, const struct io_accepted *acc
 			STR("421 4.7.0 Error: too many connections from your address\r\n"));
 		break;
 	}
-	if (in->stats.refused_connections++ % 1000) return; /* a flood must not fill the log too */
-	struct log *log = in->parts.log;
-	log_begin(log, LOG_WARN, STR_NONE, "connection-refused");
-	char text[80];
-	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
-	net_add(&b, &accepted->peer);
-	log_str(log, "client", buf_str(&b));
-	log_i64(log, "refused", (int64_t)in->stats.refused_connections);
-	log_end(log);
+	inbound_refused(in, &accepted->peer);
 }
 
 static void starved(struct io_listener *listener, int error)
@@ -280,6 +301,7 @@ bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, st
 	number_sockets(in, rules);
 	in->counts.max_total = rules->connections;
 	in->counts.max_client = rules->connections_per_client;
+	in->guard.options = rules->guard;
 	struct office *before = in->office;
 	in->office = office;
 	if (before) office_leave(before);
@@ -337,6 +359,7 @@ void inbound_free(struct inbound *in)
 		transaction_free(CONTAINER_OF(in->orphans.next, struct transaction, link));
 	if (in->office) office_leave(in->office);
 	connections_release(&in->counts);
+	guard_release(&in->guard);
 	pool_release(&in->session_pool);
 	pool_release(&in->transaction_pool);
 	free(in);

@@ -7,6 +7,7 @@
 #include "inbound/listener.h"
 #include "policy/accounts.h"
 #include "policy/domain.h"
+#include "policy/guard.h"
 #include "queue/queue.h"
 
 struct inbound;
@@ -27,6 +28,7 @@ struct inbound_rules {
 	uint32_t recipients_max, errors_max;
 	uint32_t connections, connections_per_client;
 	msec timeout;
+	struct guard_options guard; /* against who guesses passwords */
 	void (*release)(void *owner);
 	void *owner;
 };

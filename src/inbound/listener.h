@@ -22,6 +22,7 @@ struct listener_options {
 	struct smtp_words words;
 	struct str data_end;
 	bool normalize;
+	struct access_list proxy_from; /* load balancers: a PROXY header comes first */
 };
 
 #endif

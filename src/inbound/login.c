@@ -4,11 +4,12 @@
 
 #include <stdlib.h>
 
-enum {
-	RESPONSE_MAX = 16 * 1024, /* RFC 4954 4: 12288 octets */
-	DELAY_MS = 1000,          /* before the first refusal is said; it doubles */
-	DELAY_DOUBLINGS = 4,
-};
+enum { RESPONSE_MAX = 16 * 1024 }; /* RFC 4954 4: 12288 octets */
+
+const struct smtp_reply login_refusal = {.code = 421,
+	.enhanced = {4, 7, 0},
+	.text = STR("Error: too many failed logins from your address, try again later"),
+	.close = true};
 
 struct login {
 	struct io_work work;
@@ -18,9 +19,10 @@ struct login {
 	struct buf response, challenge;
 	struct timer delay;
 	enum sasl_result result;
-	bool given;   /* there is a response */
-	bool working; /* all of the above is the thread's */
-	char mechanism[16];
+	bool given;     /* there is a response */
+	bool working;   /* all of the above is the thread's */
+	uint64_t tried; /* hash of account and password, where it is known */
+	char mechanism[24];
 };
 
 static void login_free(struct login *l)
@@ -45,16 +47,31 @@ void login_end(struct session *s)
 
 /* ---- outcomes ---- */
 
-static void log_login(const struct session *s, const struct login *l, const char *event)
+static void log_login(const struct session *s, const struct login *l)
 {
 	struct log *log = s->inbound->parts.log;
-	char text[80];
-	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
-	net_add(&b, &s->peer);
-	log_begin(log, LOG_INFO, STR_NONE, event);
-	log_str(log, "client", buf_str(&b));
+	log_begin(log, LOG_INFO, STR_NONE, "login");
+	session_log_client(log, s);
 	log_str(log, "account", sasl_name(l->sasl));
 	log_str(log, "mechanism", str_from_c(l->mechanism));
+	log_end(log);
+}
+
+static void log_failure(
+	const struct session *s, const struct login *l, const struct guard_verdict *verdict)
+{
+	struct log *log = s->inbound->parts.log;
+	log_begin(log, LOG_INFO, STR_NONE, "login-failed");
+	session_log_client(log, s);
+	log_str(log, "account", sasl_name(l->sasl));
+	log_str(log, "mechanism", str_from_c(l->mechanism));
+	log_str(log, "why", str_from_c(sasl_why(l->sasl)));
+	log_end(log);
+	if (!verdict->refused_for) return;
+	log_begin(log, LOG_WARN, STR_NONE, "logins-refused");
+	session_log_client(log, s);
+	log_i64(log, "failures", verdict->failures);
+	log_i64(log, "seconds", verdict->refused_for / 1000);
 	log_end(log);
 }
 
@@ -83,10 +100,20 @@ static void welcome(struct session *s, struct login *l)
 	}
 	memcpy(name, account->name.ptr, account->name.len);
 	s->account = str_of(name, account->name.len);
-	log_login(s, l, "login");
+	log_login(s, l);
 	login_end(s);
 	smtp_server_authenticated(&s->smtp);
 	answer(s, (struct smtp_reply){.code = 235});
+}
+
+static void fail(struct session *s, struct login *l)
+{
+	struct io *io = s->inbound->parts.io;
+	struct guard_verdict verdict =
+		guard_failed(&s->inbound->guard, &s->peer, l->tried, io_now(io));
+	log_failure(s, l, &verdict);
+	l->delay.fire = refuse;
+	io_timer_set(io, &l->delay, io_now(io) + verdict.delay);
 }
 
 static void step_done(struct io_work *work)
@@ -98,18 +125,12 @@ static void step_done(struct io_work *work)
 		login_free(l);
 		return;
 	}
-	struct io *io = s->inbound->parts.io;
 	switch (l->result) {
 	case SASL_MORE:
 		answer(s, (struct smtp_reply){.code = 334, .text = buf_str(&l->challenge)});
 		break;
 	case SASL_DONE: welcome(s, l); break;
-	case SASL_FAILED:
-		log_login(s, l, "login-failed");
-		l->delay.fire = refuse;
-		io_timer_set(io, &l->delay, io_now(io) + ((msec)DELAY_MS << s->logins_failed));
-		if (s->logins_failed < DELAY_DOUBLINGS) s->logins_failed++;
-		break;
+	case SASL_FAILED: fail(s, l); break;
 	}
 }
 
@@ -139,7 +160,10 @@ static struct login *login_begin(struct session *s, struct str mechanism)
 	buf_init(&l->response, RESPONSE_MAX);
 	buf_init(&l->challenge, RESPONSE_MAX);
 	l->accounts = rules->accounts(rules->accounts_context);
-	if (l->accounts) l->sasl = sasl_new(s->inbound->sasl, mechanism, find_keys, l->accounts);
+	uint8_t octets[BINDING_MAX];
+	struct sasl_binding binding = secure_binding(s, octets);
+	if (l->accounts)
+		l->sasl = sasl_new(s->inbound->sasl, mechanism, binding, find_keys, l->accounts);
 	if (!l->sasl) {
 		accounts_release(l->accounts);
 		free(l);
@@ -149,8 +173,19 @@ static struct login *login_begin(struct session *s, struct str mechanism)
 	return l;
 }
 
+bool login_refused(const struct session *s)
+{
+	struct inbound *in = s->inbound;
+	return s->listener->submission && guard_refuses(&in->guard, &s->peer, io_now(in->parts.io));
+}
+
 void login_event(struct session *s, const struct smtp_event *event)
 {
+	if (login_refused(s)) {
+		login_end(s);
+		smtp_server_answer(&s->smtp, login_refusal);
+		return;
+	}
 	if (event->mechanism.len) {
 		login_end(s); /* one that was broken off */
 		s->login = login_begin(s, event->mechanism);
@@ -163,6 +198,9 @@ void login_event(struct session *s, const struct smtp_event *event)
 		return;
 	}
 	l->given = event->mechanism.len == 0 || event->has_initial;
+	/* What SCRAM sends is never the same again.  */
+	if (l->given && str_eq(str_from_c(l->mechanism), STR("PLAIN")))
+		l->tried = str_hash(event->response, s->inbound->guard.clients.seed);
 	l->working = true;
 	io_work(s->inbound->handshakes, &l->work);
 }

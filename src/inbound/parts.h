@@ -19,6 +19,7 @@ struct inbound {
 	struct list sockets; /* struct socket */
 	struct list sessions;
 	struct connection_counts counts;
+	struct guard guard; /* who guesses passwords */
 	struct pool session_pool;
 	struct pool transaction_pool;
 	struct io_workers
@@ -82,26 +83,37 @@ struct session {
 	struct secure *secure;           /* NULL in clear */
 	struct login *login;             /* NULL but during AUTH */
 	struct str account;              /* who has logged in; the session's */
-	struct net_address peer;
-	struct buf input;   /* came while an event waited */
+	struct net_address peer;         /* the client, as far as is known */
+	struct net_address counted;      /* whose connection this is counted as */
+	struct buf input;   /* came while an event waited, or a part of a PROXY header */
 	struct timer timer; /* fires at the core's deadline or before: then it looks again */
 	struct list link;
 	msec began;
 	uint32_t messages;
-	uint8_t logins_failed;
 	bool paused;   /* the spool asked to wait */
 	bool fin;      /* the peer has sent all it has */
 	bool closing;  /* the last reply is out; waiting for the peer to go */
 	bool busy;     /* inside session_work */
 	bool starting; /* 220 is said to STARTTLS */
+	bool proxied;  /* a PROXY header is awaited */
 };
 
 void office_leave(struct office *office);
 /* Tell `stopped` when a stop is under way and nothing is left.  */
 void inbound_check_stopped(struct inbound *in);
 
-/* session.c: a client came through socket.  */
-void session_begin(struct inbound *in, struct socket *socket, const struct io_accepted *accepted);
+/* A client is one too many; it has been told, or will be.  */
+void inbound_refused(struct inbound *in, const struct net_address *client);
+
+/* session.c: a client came through socket, and is counted as said.  */
+void session_begin(struct inbound *in, struct socket *socket, const struct io_accepted *accepted,
+	const struct net_address *counted);
+/* Who the client is is known: say the banner, or have it begin TLS; octets of it may have come already.  */
+void session_start(struct session *s, struct str octets);
+/* Count it as this client's from now on.  False: that one has too many.  */
+bool MUST_CHECK session_count(struct session *s, const struct net_address *client);
+/* It is one too many of its client: 421 in place of the banner, or nothing where TLS would come first.  */
+void session_refuse(struct session *s);
 /* Send 421 when no verdict is awaited; close when all is said.  */
 void session_shut(struct session *s);
 /* Close now and forget.  */
@@ -115,6 +127,12 @@ size_t session_feed(struct session *s, struct str octets);
 void session_secured(struct session *s);
 /* Everything is said: FIN, then wait a little for the peer's.  */
 void session_linger(struct session *s);
+
+/* proxied.c: the PROXY header before the session.  */
+void proxied_begin(struct session *s);
+void proxied_feed(struct session *s, struct str octets);
+void proxied_timeout(struct session *s);
+void proxied_ended(struct session *s);
 
 /* secure.c: TLS under the session.  */
 /* Have what these rules need.  False: the system refuses.  */
@@ -133,11 +151,19 @@ bool secure_waiting(const struct session *s);
 bool secure_send(struct session *s, struct str plain);
 void secure_close(struct session *s);
 
+/* What binds a login to this session, in octets; empty: nothing does.  */
+enum { BINDING_MAX = TLS_UNIQUE_MAX };
+struct sasl_binding secure_binding(const struct session *s, uint8_t octets[BINDING_MAX]);
+
 /* login.c */
+/* The client has guessed too often: say login_refusal.  */
+bool login_refused(const struct session *s);
+extern const struct smtp_reply login_refusal;
 void login_event(struct session *s, const struct smtp_event *event);
 void login_end(struct session *s);
 
 /* accept.c: the verdicts.  */
+void session_log_client(struct log *log, const struct session *s);
 void session_event(struct session *s, const struct smtp_event *event);
 void transaction_end(struct session *s);
 void transaction_free(struct transaction *t);

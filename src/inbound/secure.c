@@ -52,6 +52,15 @@ bool secure_send(struct session *s, struct str plain)
 	return tls_write(s->secure->tls, plain) && send_output(s);
 }
 
+struct sasl_binding secure_binding(const struct session *s, uint8_t octets[BINDING_MAX])
+{
+	const struct tls *tls = s->secure ? s->secure->tls : NULL;
+	if (tls && tls_channel_binding(tls, octets))
+		return (struct sasl_binding){.octets = str_of(octets, TLS_BINDING)};
+	size_t len = tls ? tls_channel_unique(tls, octets) : 0;
+	return (struct sasl_binding){.octets = str_of(octets, len), .unique = true};
+}
+
 void secure_close(struct session *s)
 {
 	if (s->secure->shaking) return;
@@ -64,11 +73,8 @@ void secure_close(struct session *s)
 static void log_failure(const struct session *s, struct str why)
 {
 	struct log *log = s->inbound->parts.log;
-	char text[80];
-	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
-	net_add(&b, &s->peer);
 	log_begin(log, LOG_INFO, STR_NONE, "tls-failed");
-	log_str(log, "client", buf_str(&b));
+	session_log_client(log, s);
 	log_str(log, "why", why);
 	log_end(log);
 }

@@ -135,18 +135,28 @@ void session_work(struct session *s)
 	if (!s->busy && !s->closing) work(s, STR_NONE);
 }
 
+static void greet(struct session *s)
+{
+	smtp_server_greet(
+		&s->smtp, io_now(s->inbound->parts.io), login_refused(s) ? &login_refusal : NULL);
+}
+
 void session_secured(struct session *s)
 {
+	uint8_t octets[BINDING_MAX];
 	smtp_server_secured(&s->smtp);
-	if (s->smtp.state == SMTP_SERVER_GREETING)
-		smtp_server_greet(&s->smtp, io_now(s->inbound->parts.io), NULL);
+	if (secure_binding(s, octets).octets.len) smtp_server_bound(&s->smtp);
+	if (s->smtp.state == SMTP_SERVER_GREETING) greet(s);
 	session_work(s);
 }
 
 static void received(struct io_stream *stream, struct str octets)
 {
 	struct session *s = CONTAINER_OF(stream, struct session, stream);
-	if (!s->closing) work(s, octets);
+	if (s->proxied)
+		proxied_feed(s, octets);
+	else if (!s->closing)
+		work(s, octets);
 }
 
 static void drained(struct io_stream *stream)
@@ -162,6 +172,10 @@ static void ended(struct io_stream *stream, int error)
 {
 	struct session *s = CONTAINER_OF(stream, struct session, stream);
 	s->fin = true;
+	if (s->proxied) {
+		proxied_ended(s);
+		return;
+	}
 	bool shaking = s->secure && s->secure->shaking;
 	/* A client that has closed its side alone still gets the verdict it waits for.  */
 	if (error == 0 && !s->closing && !shaking)
@@ -193,6 +207,10 @@ static void timer_fired(struct timer *timer)
 		session_end(s);
 		return;
 	}
+	if (s->proxied) {
+		proxied_timeout(s);
+		return;
+	}
 	if (s->secure && s->secure->shaking) {
 		if (s->secure->until <= now)
 			secure_timeout(s);
@@ -210,12 +228,13 @@ static void timer_fired(struct timer *timer)
 
 /* ---- begin and end ---- */
 
-void session_begin(struct inbound *in, struct socket *socket, const struct io_accepted *accepted)
+void session_begin(struct inbound *in, struct socket *socket, const struct io_accepted *accepted,
+	const struct net_address *counted)
 {
 	struct session *s = pool_take(&in->session_pool);
 	if (!s) {
 		io_refuse(in->parts.io, accepted, STR("421 4.3.2 Error: too many connections\r\n"));
-		connections_leave(&in->counts, &accepted->peer);
+		connections_leave(&in->counts, counted);
 		return;
 	}
 	*s = (struct session){
@@ -223,11 +242,12 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 		.office = in->office,
 		.listener = &in->office->rules.listeners[socket->listener_index],
 		.peer = accepted->peer,
+		.counted = *counted,
 		.timer.fire = timer_fired,
 		.began = io_now(in->parts.io),
 	};
 	if (io_accept(in->parts.io, &s->stream, &stream_events, accepted) != 0) {
-		connections_leave(&in->counts, &accepted->peer);
+		connections_leave(&in->counts, counted);
 		pool_give(&in->session_pool, s);
 		return;
 	}
@@ -236,18 +256,48 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 	if (++in->stats.sessions > in->peak) in->peak = in->stats.sessions;
 	list_push_back(&in->sessions, &s->link);
 	smtp_server_init(&s->smtp, &in->office->smtp[socket->listener_index]);
-	if (s->listener->tls == LISTENER_TLS_IMPLICIT) {
-		if (!secure_begin(s)) session_end(s);
+	if (access_allows(&s->listener->proxy_from, &s->peer))
+		proxied_begin(s);
+	else
+		session_start(s, STR_NONE);
+}
+
+void session_start(struct session *s, struct str octets)
+{
+	if (s->listener->tls != LISTENER_TLS_IMPLICIT) {
+		greet(s);
+	} else if (!secure_begin(s)) {
+		session_end(s);
 		return;
 	}
-	smtp_server_greet(&s->smtp, s->began, NULL);
-	settle(s);
+	work(s, octets);
+}
+
+bool session_count(struct session *s, const struct net_address *client)
+{
+	if (!connections_move(&s->inbound->counts, &s->counted, client)) return false;
+	s->counted = *client;
+	return true;
+}
+
+void session_refuse(struct session *s)
+{
+	static const struct smtp_reply too_many = {.code = 421,
+		.enhanced = {4, 7, 0},
+		.text = STR("Error: too many connections from your address")};
+	inbound_refused(s->inbound, &s->peer);
+	if (s->listener->tls == LISTENER_TLS_IMPLICIT) {
+		session_end(s);
+		return;
+	}
+	smtp_server_greet(&s->smtp, io_now(s->inbound->parts.io), &too_many);
+	session_work(s);
 }
 
 void session_shut(struct session *s)
 {
 	if (s->closing) return;
-	if (s->secure && s->secure->shaking) {
+	if (s->proxied || (s->secure && s->secure->shaking)) {
 		session_end(s);
 		return;
 	}
@@ -268,7 +318,7 @@ void session_end(struct session *s)
 	smtp_server_release(&s->smtp);
 	buf_release(&s->input);
 	list_remove(&s->link);
-	connections_leave(&in->counts, &s->peer);
+	connections_leave(&in->counts, &s->counted);
 	in->stats.sessions--;
 	office_leave(s->office);
 	pool_give(&in->session_pool, s);

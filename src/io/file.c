@@ -83,6 +83,12 @@ int io_file_sync(struct io *io, const struct io_file *f)
 	return result(fdatasync(f->fd));
 }
 
+int io_file_settle(struct io *io, const struct io_file *f)
+{
+	int error = io_file_sync(io, f);
+	return error ? error : -posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int64_t io_file_size(struct io *io, const struct io_file *f)
 {
 	(void)io;

@@ -33,6 +33,10 @@ int MUST_CHECK io_file_write(
 	struct io *io, const struct io_file *f, struct iovec *iov, int count, uint64_t offset);
 /* Data (and what is needed to find it) is on the medium: fdatasync.  */
 int MUST_CHECK io_file_sync(struct io *io, const struct io_file *f);
+/* What reads see from now on is on the medium: all that is pending is synced, and what a sync that failed
+ * has left in memory alone (the system may call it clean) is let go of.  For who starts on files that
+ * another life has written.  */
+int MUST_CHECK io_file_settle(struct io *io, const struct io_file *f);
 int64_t MUST_CHECK io_file_size(struct io *io, const struct io_file *f);
 int MUST_CHECK io_file_truncate(struct io *io, const struct io_file *f, uint64_t size);
 /* Only one process holds it, until the file is closed; -EWOULDBLOCK when another does.  */

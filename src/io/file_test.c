@@ -52,6 +52,20 @@ static struct io_file open_new(const char *name)
 
 /* ---- one file ---- */
 
+static void settled_files_say_the_same(void **state)
+{
+	(void)state;
+	struct io_file f = open_new("settled");
+	struct iovec iov = {(char[]){"octets"}, 6};
+	char got[8];
+	assert_int_equal(io_file_write(NULL, &f, &iov, 1, 5000), 0);
+	assert_int_equal(io_file_settle(NULL, &f), 0);
+	assert_int_equal(io_file_read(NULL, &f, got, sizeof got, 5000), 6);
+	assert_memory_equal(got, "octets", 6);
+	io_file_close(NULL, &f);
+	assert_int_equal(io_file_settle(NULL, &f), -EBADF);
+}
+
 static void opening_has_its_errors(void **state)
 {
 	(void)state;
@@ -395,6 +409,7 @@ static void a_full_or_read_only_file_system_is_told(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		TEST(settled_files_say_the_same),
 		TEST(opening_has_its_errors),
 		TEST(written_is_read_where_it_was_put),
 		TEST(more_pieces_than_one_call_takes),

@@ -211,7 +211,7 @@ static void end_field(struct recode *r)
 static void begin_field(struct recode *r, struct str line)
 {
 	struct str name;
-	str_cut(&line, ':', &name);
+	if (!str_cut(&line, ':', &name)) return; /* no field, whatever it looks like */
 	name = str_trim(name);
 	if (str_ieq(name, STR("Content-Type"))) r->field = FIELD_TYPE;
 	if (str_ieq(name, STR("Content-Transfer-Encoding"))) r->field = FIELD_ENCODING;

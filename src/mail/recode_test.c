@@ -69,6 +69,7 @@ static void test_seven_bit_passes(void **state)
 	passes("");
 	passes("A: b");
 	passes("A: b\r\n");
+	passes("Content-Type\r\nA: b\r\n\r\nContent-Type\r\n");
 	passes("A: b\r\n\r\n");
 	passes("A: b\r\n\r\ntext without end");
 	passes("A: b\r\nContent-Transfer-Encoding: 8bit\r\n\r\ntext\r\n");
@@ -85,6 +86,12 @@ static void test_text(void **state)
 		"\r\n\xc3\xb6 = \r\n.\r\n",
 		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nX: y\r\n"
 		"Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=B6 =3D=20\r\n.\r\n",
+		1);
+	/* A field's name without its colon is no field.  */
+	becomes("Content-Type\r\nContent-Transfer-Encoding\r\nMIME-Version\r\n\r\n\xf6",
+		"Content-Type\r\nContent-Transfer-Encoding\r\nMIME-Version\r\n"
+		"Content-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: text/plain; charset=unknown-8bit\r\n\r\n=F6",
 		1);
 	/* Labelled 7bit, or not at all, and no MIME: what is there counts.  */
 	becomes("A: b\r\n\r\n\xf6\r\n",

@@ -1,16 +1,22 @@
 #include "mail/trace.h"
 
+#include "base/utf8.h"
+
 enum { NAME_MAX_OCTETS = 255 };
 
 /* A name out of a stranger's mouth: what could end the clause, or begin a comment, becomes '?'.  */
 static void add_name(struct buf *out, struct str name, bool utf8)
 {
 	if (name.len == 0) name = STR("unknown");
-	for (size_t i = 0; i < name.len && i < NAME_MAX_OCTETS; i++) {
-		char c = name.ptr[i];
-		bool plain =
-			ascii_alnum(c) || (c != 0 && strchr("-._:[]", c)) || ((c & 0x80) && utf8);
-		buf_add_c(out, plain ? c : '?');
+	name = str_head(name, NAME_MAX_OCTETS);
+	while (name.len) {
+		uint32_t character;
+		char c = name.ptr[0];
+		size_t n = utf8_next(name, &character);
+		bool plain = n == 1 ? ascii_alnum(c) || (c && strchr("-._:[]", c)) : n > 1 && utf8;
+		if (n == 0 || !utf8) n = 1;
+		buf_add(out, plain ? str_head(name, n) : STR("?"));
+		name = str_skip(name, n);
 	}
 }
 

@@ -92,6 +92,11 @@ static void test_helo_cannot_break_out(void **state)
 		"Received: from m\xc3\xbcnchen.de\r\n"
 		"\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
 		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
+	/* SMTPUTF8 lets UTF-8 into the header, not any octets.  */
+	received((struct envelope){.helo = STR("m\xfcnchen\xc3"), .flags = ENVELOPE_UTF8},
+		"Received: from m?nchen?\r\n"
+		"\tby mx.example.com with SMTP id 3XAMPLE1D;\r\n"
+		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 }
 
 static void test_final(void **state)

@@ -6,15 +6,16 @@ static const struct route_target *target_of(const struct client_session *s)
 	return &s->lookup.targets[s->connection->target];
 }
 
+static const struct security *security_of(const struct client_session *s)
+{
+	return &target_of(s)->security;
+}
+
 void hop_tls_configure(struct client_session *s)
 {
-	const struct route_rule *rule = destination_rule(s->site->destination);
-	enum route_tls policy =
-		target_of(s)->address.family == NET_UNIX ? ROUTE_TLS_OFF : rule->tls;
-	s->config.starttls = policy != ROUTE_TLS_OFF && s->connection->target != s->clear_target;
-	s->config.starttls_required = policy > ROUTE_TLS_OPPORTUNISTIC;
-	/* Without DANE's records the other proof of a name is wanted.  */
-	s->tls_verify = policy >= ROUTE_TLS_VERIFY ? TLS_VERIFY_NAME : TLS_VERIFY_NONE;
+	enum security_level level = security_of(s)->level;
+	s->config.starttls = level != SECURITY_CLEAR && s->connection->target != s->clear_target;
+	s->config.starttls_required = level > SECURITY_MAY;
 }
 
 /* Hand the engine's octets to the stream.  False: the connection is lost.  */
@@ -35,8 +36,18 @@ static void lose(struct client_session *s, struct str why)
 
 void hop_tls_begin(struct client_session *s)
 {
+	const struct security *security = security_of(s);
+	struct tls_expect expect = {
+		.verify = security->level == SECURITY_DANE ? TLS_VERIFY_DANE
+			: security->level == SECURITY_NAME ? TLS_VERIFY_NAME
+							   : TLS_VERIFY_NONE,
+		.names = security->names,
+		.name_count = security->name_count,
+		.tlsa = security->tlsa,
+		.tlsa_count = security->tlsa_count,
+	};
 	s->shaking = true;
-	s->tls = tls_client_new(s->outbound->tls, str_from_c(target_of(s)->host), s->tls_verify);
+	s->tls = tls_client_expecting(s->outbound->tls, &expect);
 	if (!s->tls) {
 		lose(s, STR("out of memory"));
 		return;
@@ -45,11 +56,23 @@ void hop_tls_begin(struct client_session *s)
 	if (!send_output(s)) lose(s, STR("connection lost while sending"));
 }
 
+/* Version and cipher, and what has proved that it is the right host, where that was to be proved.  */
+static void name_session(struct client_session *s)
+{
+	static const char *const proofs[] = {[SECURITY_BY_RULE] = " verified",
+		[SECURITY_BY_DANE] = " dane",
+		[SECURITY_BY_STS] = " sts"};
+	const struct security *security = security_of(s);
+	const char *proof = security->level >= SECURITY_NAME ? proofs[security->source] : "";
+	snprintf(s->tls_text, sizeof s->tls_text, STR_FMT "%s", STR_ARG(tls_text(s->tls)), proof);
+}
+
 static void note_handshake(struct client_session *s)
 {
 	if (!s->shaking || tls_state(s->tls) == TLS_HANDSHAKE || tls_state(s->tls) == TLS_FAILED)
 		return;
 	s->shaking = false;
+	name_session(s);
 	smtp_client_secured(&s->client, outbound_now(s->outbound));
 }
 
@@ -79,7 +102,7 @@ bool hop_tls_send(struct client_session *s, struct str plain)
 
 struct str hop_tls_text(const struct client_session *s)
 {
-	return s->tls ? tls_text(s->tls) : STR_NONE;
+	return str_from_c(s->tls ? s->tls_text : "");
 }
 
 void hop_tls_end(struct client_session *s)
@@ -89,13 +112,13 @@ void hop_tls_end(struct client_session *s)
 	(void)send_output(s); /* a lost connection needs no last words */
 	tls_free(s->tls);
 	s->tls = NULL;
+	s->tls_text[0] = '\0';
 	s->shaking = false;
 }
 
 bool hop_tls_may_go_clear(struct client_session *s)
 {
-	const struct route_rule *rule = destination_rule(s->site->destination);
-	return s->shaking && rule->tls == ROUTE_TLS_OPPORTUNISTIC;
+	return s->shaking && security_of(s)->level == SECURITY_MAY;
 }
 
 void hop_tls_log_failure(struct client_session *s, struct str why, bool clear)
@@ -104,6 +127,7 @@ void hop_tls_log_failure(struct client_session *s, struct str why, bool clear)
 	log_begin(log, LOG_WARN, STR_NONE, "tls-failed");
 	log_str(log, "destination", destination_key(s->site->destination));
 	log_str(log, "host", str_of(s->host, s->host_len));
+	log_str(log, "policy", str_from_c(security_of(s)->words));
 	log_str(log, "why", why);
 	log_str(log, "next", clear ? STR("once more, in clear") : STR("another host, or later"));
 	log_end(log);
@@ -111,9 +135,13 @@ void hop_tls_log_failure(struct client_session *s, struct str why, bool clear)
 
 struct outcome hop_tls_fits(const struct client_session *s, const struct envelope *e)
 {
-	/* RFC 8689 4.2.1: TLS alone will not do, it has to be the right host.  */
-	if (!(e->flags & ENVELOPE_REQUIRETLS) || (s->tls && tls_verified(s->tls)))
-		return (struct outcome){0};
-	return outcome_local(OUTCOME_FAILED, "5.7.30",
-		STR("the sender requires TLS all the way, the certificate of the next hop cannot be verified"));
+	/* RFC 8689 4.2.1: TLS alone will not do, it has to be the right host, and known as such.  */
+	if (!(e->flags & ENVELOPE_REQUIRETLS)) return (struct outcome){0};
+	if (!s->tls || !tls_verified(s->tls))
+		return outcome_local(OUTCOME_FAILED, "5.7.30",
+			STR("the sender requires TLS all the way, the certificate of the next hop cannot be verified"));
+	if (!security_of(s)->host_known)
+		return outcome_local(OUTCOME_FAILED, "5.7.30",
+			STR("the sender requires TLS all the way, and neither DNSSEC nor MTA-STS vouches for the next hop"));
+	return (struct outcome){0};
 }

@@ -143,10 +143,25 @@ static bool demands_too_much(struct client_session *s)
 	return true;
 }
 
+/* Hosts that their domain's TLS policy keeps us from.  */
+static void log_barred(struct client_session *s)
+{
+	struct log *log = s->outbound->parts.log;
+	for (uint32_t i = 0; i < s->lookup.barred; i++) {
+		const struct route_target *t = &s->lookup.targets[s->lookup.count + i];
+		log_begin(log, LOG_WARN, STR_NONE, "host-barred");
+		log_str(log, "destination", destination_key(s->site->destination));
+		log_str(log, "host", str_from_c(t->host));
+		log_str(log, "policy", str_from_c(t->security.words));
+		log_end(log);
+	}
+}
+
 void reach_looked_up(struct route_lookup *lookup)
 {
 	struct client_session *s = CONTAINER_OF(lookup, struct client_session, lookup);
 	struct outbound *out = s->outbound;
+	log_barred(s);
 	if (lookup->count > 0) {
 		if (demands_too_much(s)) return;
 		reach_try(s, 0);

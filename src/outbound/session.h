@@ -45,8 +45,8 @@ struct client_session {
 	struct smtp_client_config config;
 	struct smtp_client client;
 	bool client_live;
-	struct tls *tls; /* NULL in clear */
-	enum tls_verify tls_verify;
+	struct tls *tls;       /* NULL in clear */
+	char tls_text[100];    /* of the session that is open */
 	uint32_t clear_target; /* TLS with it has failed and may be done without; NO_TARGET */
 	bool shaking;          /* STARTTLS was answered, the handshake is not done */
 	char host[400];        /* "mx1.example.net[192.0.2.1]:25" */
@@ -102,7 +102,7 @@ void hop_tls_begin(struct client_session *s);
 void hop_tls_received(struct client_session *s, struct str octets);
 /* False: the connection is lost.  */
 bool hop_tls_send(struct client_session *s, struct str plain);
-/* Version and cipher, for outcomes.  */
+/* Version, cipher and proof, for outcomes: "TLSv1.3 TLS_AES_256_GCM_SHA384 dane".  */
 struct str hop_tls_text(const struct client_session *s);
 void hop_tls_end(struct client_session *s);
 /* The handshake went wrong, and the route would rather have the mail in clear than not at all.  */

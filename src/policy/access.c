@@ -7,17 +7,15 @@ bool access_allows(const struct access_list *list, const struct net_address *cli
 	return false;
 }
 
-enum { KEY_OCTETS = 8 }; /* an IPv4 address, or the /64 that one customer of an IPv6 network has */
-
 struct client {
 	struct map_node node;
 	uint32_t open;
-	char key[2 * KEY_OCTETS];
+	char key[ACCESS_KEY];
 };
 
 /* In hexadecimal, because a map takes keys that differ in the case of letters for one.  All
  * that come by a local socket are one client.  */
-static struct str client_key(const struct net_address *a, char to[2 * KEY_OCTETS])
+struct str access_key(const struct net_address *a, char to[ACCESS_KEY])
 {
 	static const struct net_range all_ipv4 = {.base = {.family = NET_IPV4}};
 	const uint8_t *octets = a->octets;
@@ -34,8 +32,8 @@ static struct str client_key(const struct net_address *a, char to[2 * KEY_OCTETS
 static struct client *client_find(
 	const struct connection_counts *c, const struct net_address *client)
 {
-	char key[2 * KEY_OCTETS];
-	struct map_node *node = map_find(&c->clients, client_key(client, key));
+	char key[ACCESS_KEY];
+	struct map_node *node = map_find(&c->clients, access_key(client, key));
 	return node ? CONTAINER_OF(node, struct client, node) : NULL;
 }
 
@@ -43,7 +41,7 @@ static struct client *client_new(struct connection_counts *c, const struct net_a
 {
 	struct client *new = calloc(1, sizeof(*new));
 	if (!new) return NULL;
-	if (map_insert(&c->clients, &new->node, client_key(client, new->key))) return new;
+	if (map_insert(&c->clients, &new->node, access_key(client, new->key))) return new;
 	free(new);
 	return NULL;
 }
@@ -63,25 +61,47 @@ void connections_release(struct connection_counts *c)
 	map_release(&c->clients);
 }
 
-enum connection_verdict connections_enter(
-	struct connection_counts *c, const struct net_address *client)
+static enum connection_verdict count(struct connection_counts *c, const struct net_address *client)
 {
-	if (c->total >= c->max_total) return CONNECTION_TOO_MANY;
+	if (client->family == NET_NONE) return CONNECTION_WELCOME;
 	struct client *known = client_find(c, client);
 	if ((known ? known->open : 0) >= c->max_client) return CONNECTION_TOO_MANY_OF_CLIENT;
 	if (!known) known = client_new(c, client);
 	if (!known) return CONNECTION_TOO_MANY;
 	known->open++;
-	c->total++;
 	return CONNECTION_WELCOME;
+}
+
+static void uncount(struct connection_counts *c, const struct net_address *client)
+{
+	if (client->family == NET_NONE) return;
+	struct client *known = client_find(c, client);
+	ASSERT(known && known->open > 0);
+	if (--known->open > 0) return;
+	map_remove(&c->clients, &known->node);
+	free(known);
+}
+
+enum connection_verdict connections_enter(
+	struct connection_counts *c, const struct net_address *client)
+{
+	if (c->total >= c->max_total) return CONNECTION_TOO_MANY;
+	enum connection_verdict verdict = count(c, client);
+	if (verdict == CONNECTION_WELCOME) c->total++;
+	return verdict;
 }
 
 void connections_leave(struct connection_counts *c, const struct net_address *client)
 {
-	struct client *known = client_find(c, client);
-	ASSERT(known && known->open > 0 && c->total > 0);
+	ASSERT(c->total > 0);
+	uncount(c, client);
 	c->total--;
-	if (--known->open > 0) return;
-	map_remove(&c->clients, &known->node);
-	free(known);
+}
+
+bool connections_move(
+	struct connection_counts *c, const struct net_address *from, const struct net_address *to)
+{
+	if (count(c, to) != CONNECTION_WELCOME) return false;
+	uncount(c, from);
+	return true;
 }

@@ -89,6 +89,33 @@ static void test_what_is_one_client(void **state)
 	connections_release(&c);
 }
 
+/* A load balancer is nobody until it tells for whom it speaks.  */
+static void test_moving(void **state)
+{
+	(void)state;
+	struct connection_counts c;
+	connections_init(&c, 1);
+	c.max_total = 4, c.max_client = 1;
+	struct net_address nobody = {0}, a = address("192.0.2.1"), b = address("192.0.2.2");
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(connections_enter(&c, &nobody), CONNECTION_WELCOME);
+	assert_int_equal(connections_enter(&c, &nobody), CONNECTION_TOO_MANY);
+	assert_true(connections_move(&c, &nobody, &a));
+	assert_false(connections_move(&c, &nobody, &a));
+	assert_true(connections_move(&c, &nobody, &b));
+	assert_false(connections_move(&c, &a, &b));
+	assert_true(connections_move(&c, &a, &nobody));
+	assert_true(connections_move(&c, &nobody, &a));
+	assert_int_equal(c.total, 4);
+	connections_leave(&c, &a);
+	connections_leave(&c, &b);
+	connections_leave(&c, &nobody);
+	connections_leave(&c, &nobody);
+	assert_int_equal(c.total, 0);
+	assert_int_equal(c.clients.len, 0);
+	connections_release(&c);
+}
+
 static void test_many_clients(void **state)
 {
 	(void)state;
@@ -116,6 +143,7 @@ int main(void)
 		cmocka_unit_test(test_total),
 		cmocka_unit_test(test_per_client),
 		cmocka_unit_test(test_what_is_one_client),
+		cmocka_unit_test(test_moving),
 		cmocka_unit_test(test_many_clients),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { ARENA_MAX = 1 << 30, ITERATIONS_MAX = 1000000 };
+enum { FORMAT = 2, ARENA_MAX = 1 << 30, ITERATIONS_MAX = 1000000 };
 
 /* ---- one line ---- */
 
@@ -39,33 +39,53 @@ static bool take_octets(struct str *line, uint8_t *to, size_t len)
 	return fine;
 }
 
-static const char *read_line(struct str line, struct str *ret_name, struct sasl_keys *keys)
+static const char *read_proof(struct str *line, enum sasl_hash hash, struct sasl_proof *proof)
 {
-	*ret_name = word(&line);
 	uint64_t iterations;
-	if (!account_name_valid(*ret_name))
-		return "an account's name is an address such as alice@example.com";
-	if (!str_ieq(word(&line), STR("scram-sha-256")))
-		return "\"scram-sha-256\" is wanted behind the name";
-	if (!str_to_u64(word(&line), ITERATIONS_MAX, &iterations) || iterations == 0)
+	size_t len = sasl_key_len(hash);
+	if (!str_to_u64(word(line), ITERATIONS_MAX, &iterations) || iterations == 0)
 		return "a number of iterations is wanted";
-	keys->iterations = (uint32_t)iterations;
-	if (!take_octets(&line, keys->salt, SASL_SALT) ||
-		!take_octets(&line, keys->stored, SASL_KEY) ||
-		!take_octets(&line, keys->server, SASL_KEY) || word(&line).len)
+	proof->iterations = (uint32_t)iterations;
+	if (!take_octets(line, proof->salt, SASL_SALT) || !take_octets(line, proof->stored, len) ||
+		!take_octets(line, proof->server, len))
 		return "salt and two keys in base64 are wanted";
 	return NULL;
+}
+
+static const char *read_line(struct str line, struct str *ret_name, struct sasl_keys *keys)
+{
+	*keys = (struct sasl_keys){0};
+	*ret_name = word(&line);
+	if (!account_name_valid(*ret_name))
+		return "an account's name is an address such as alice@example.com";
+	if (!str_ieq(word(&line), sasl_hash_name(SASL_SHA256)))
+		return "\"scram-sha-256\" is wanted behind the name";
+	const char *fault = read_proof(&line, SASL_SHA256, &keys->of[SASL_SHA256]);
+	struct str next = word(&line);
+	if (fault || next.len == 0) return fault;
+	if (!str_ieq(next, sasl_hash_name(SASL_SHA1)))
+		return "\"scram-sha-1\", or nothing, is wanted behind the first keys";
+	fault = read_proof(&line, SASL_SHA1, &keys->of[SASL_SHA1]);
+	if (!fault && word(&line).len) fault = "nothing is wanted behind the keys of SHA-1";
+	return fault;
+}
+
+static void add_proof(struct buf *out, enum sasl_hash hash, const struct sasl_proof *proof)
+{
+	size_t len = sasl_key_len(hash);
+	buf_printf(out, " " STR_FMT " %u ", STR_ARG(sasl_hash_name(hash)), proof->iterations);
+	base64_add(out, str_of(proof->salt, SASL_SALT));
+	buf_add_c(out, ' ');
+	base64_add(out, str_of(proof->stored, len));
+	buf_add_c(out, ' ');
+	base64_add(out, str_of(proof->server, len));
 }
 
 bool account_line(struct buf *out, struct str name, const struct sasl_keys *keys)
 {
 	for (size_t i = 0; i < name.len; i++) buf_add_c(out, ascii_lower(name.ptr[i]));
-	buf_printf(out, " scram-sha-256 %u ", keys->iterations);
-	base64_add(out, str_of(keys->salt, SASL_SALT));
-	buf_add_c(out, ' ');
-	base64_add(out, str_of(keys->stored, SASL_KEY));
-	buf_add_c(out, ' ');
-	base64_add(out, str_of(keys->server, SASL_KEY));
+	for (enum sasl_hash h = 0; h < SASL_HASHES; h++)
+		if (keys->of[h].iterations) add_proof(out, h, &keys->of[h]);
 	return buf_add_c(out, '\n');
 }
 
@@ -85,6 +105,16 @@ static const char *add(struct accounts *a, struct str line)
 	return map_insert(&a->names, &account->node, account->name) ? NULL : "no memory";
 }
 
+/* A file that says of itself to be newer than this program.  */
+static bool too_new(struct str first)
+{
+	static const struct str lead = STR("# rockdove accounts ");
+	uint64_t format;
+	if (!str_starts(first, lead)) return false;
+	return !str_to_u64(str_trim(str_skip(first, lead.len)), UINT32_MAX, &format) ||
+		format > FORMAT;
+}
+
 struct accounts *accounts_read(struct str text, uint64_t seed, struct buf *why)
 {
 	struct accounts *a = calloc(1, sizeof *a);
@@ -99,6 +129,7 @@ struct accounts *accounts_read(struct str text, uint64_t seed, struct buf *why)
 		number++;
 		line = str_trim(line);
 		const char *fault = line.len && line.ptr[0] != '#' ? add(a, line) : NULL;
+		if (number == 1 && too_new(line)) fault = "a newer rockdove made this file";
 		if (!fault) continue;
 		buf_printf(why, "line %u: %s", number, fault);
 		accounts_release(a);

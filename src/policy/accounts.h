@@ -1,8 +1,10 @@
 /* Who may log in: a text file, one account a line, "#" begins a comment:
  *
- *	alice@example.com scram-sha-256 4096 SALT STOREDKEY SERVERKEY
+ *	# rockdove accounts 2
+ *	alice@example.com scram-sha-256 4096 SALT STOREDKEY SERVERKEY scram-sha-1 4096 SALT STOREDKEY SERVERKEY
  *
- * with the last three in base64.  Passwords are not in it.  A set that was read is immutable.  */
+ * with salts and keys in base64.  Passwords are not in it.  Format 1, with neither the first line nor the keys of SHA-1, is
+ * read too.  A set that was read is immutable.  */
 #ifndef POLICY_ACCOUNTS_H
 #define POLICY_ACCOUNTS_H
 
@@ -37,6 +39,8 @@ const struct account *accounts_find(const struct accounts *a, struct str name);
 bool account_name_valid(struct str name);
 /* Append name's line, name in lower case.  */
 bool account_line(struct buf *out, struct str name, const struct sasl_keys *keys);
+/* What the first line of a new file says.  */
+#define ACCOUNTS_FORMAT "# rockdove accounts 2\n"
 /* Append text without name's line (comments stay).  True: there was one.  */
 bool accounts_without(struct str text, struct str name, struct buf *out);
 

@@ -3,10 +3,13 @@
 
 static struct sasl_keys keys(uint8_t fill)
 {
-	struct sasl_keys k = {.iterations = 4096};
-	memset(k.salt, fill, SASL_SALT);
-	memset(k.stored, fill + 1, SASL_KEY);
-	memset(k.server, fill + 2, SASL_KEY);
+	struct sasl_keys k = {0};
+	for (enum sasl_hash h = 0; h < SASL_HASHES; h++, fill++) {
+		k.of[h].iterations = 4096u + h;
+		memset(k.of[h].salt, fill, SASL_SALT);
+		memset(k.of[h].stored, fill + 1, sasl_key_len(h));
+		memset(k.of[h].server, fill + 2, sasl_key_len(h));
+	}
 	return k;
 }
 
@@ -17,7 +20,7 @@ static void test_what_is_written_is_read(void **state)
 	buf_init(&text, 10000);
 	buf_init(&why, 1000);
 	struct sasl_keys a = keys(1), b = keys(7);
-	buf_add(&text, STR("# people\n\n"));
+	buf_add(&text, STR(ACCOUNTS_FORMAT "# people\n\n"));
 	assert_true(account_line(&text, STR("Alice@Example.com"), &a));
 	assert_true(account_line(&text, STR("bob@example.com"), &b));
 	struct accounts *all = accounts_read(buf_str(&text), 1, &why);
@@ -60,6 +63,29 @@ static void wrong(const char *text, const char *wanted)
 #define SALT "AQEBAQEBAQEBAQEBAQEBAQ=="
 #define KEY "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
 
+#define SHORT "AgICAgICAgICAgICAgICAgICAgI="
+
+/* As written before there were keys of SHA-1.  */
+static void test_first_format(void **state)
+{
+	(void)state;
+	struct buf why;
+	buf_init(&why, 1000);
+	struct str text =
+		STR("# people\na@b.example scram-sha-256 4096 " SALT " " KEY " " KEY "\n");
+	struct accounts *all = accounts_read(text, 1, &why);
+	assert_non_null(all);
+	const struct account *a = accounts_find(all, STR("a@b.example"));
+	assert_int_equal(a->keys.of[SASL_SHA256].iterations, 4096);
+	assert_int_equal(a->keys.of[SASL_SHA256].stored[31], 2);
+	assert_int_equal(a->keys.of[SASL_SHA1].iterations, 0);
+	buf_clear(&why);
+	account_line(&why, a->name, &a->keys);
+	assert_true(str_eq(str_skip(text, 9), buf_str(&why))); /* and written so again */
+	accounts_release(all);
+	buf_release(&why);
+}
+
 static void test_wrong_lines(void **state)
 {
 	(void)state;
@@ -74,7 +100,15 @@ static void test_wrong_lines(void **state)
 	wrong("a@b.example scram-sha-256 4096 " KEY " " KEY " " KEY,
 		"line 1: salt and two keys in base64 are wanted");
 	wrong("a@b.example scram-sha-256 4096 " SALT " " KEY " " KEY " x",
+		"line 1: \"scram-sha-1\", or nothing, is wanted behind the first keys");
+	wrong("a@b.example scram-sha-256 4096 " SALT " " KEY " " KEY " scram-sha-1 4096 " SALT
+	      " " KEY " " KEY,
 		"line 1: salt and two keys in base64 are wanted");
+	wrong("a@b.example scram-sha-256 4096 " SALT " " KEY " " KEY " scram-sha-1 4096 " SALT
+	      " " SHORT " " SHORT " x",
+		"line 1: nothing is wanted behind the keys of SHA-1");
+	wrong("# rockdove accounts 3\n", "line 1: a newer rockdove made this file");
+	wrong("# rockdove accounts x\n", "line 1: a newer rockdove made this file");
 	wrong("a@b.example scram-sha-256 4096 " SALT " " KEY " " KEY "\n"
 	      "A@b.example scram-sha-256 4096 " SALT " " KEY " " KEY "\n",
 		"line 2: this account is there twice");
@@ -98,6 +132,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_written_is_read),
 		cmocka_unit_test(test_removing),
+		cmocka_unit_test(test_first_format),
 		cmocka_unit_test(test_wrong_lines),
 		cmocka_unit_test(test_names),
 	};

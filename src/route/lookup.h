@@ -11,7 +11,7 @@ struct router {
 	struct rng rng;
 };
 
-/* Of A or AAAA, for one host.  */
+/* Of A, AAAA or TLSA, for one host.  */
 struct question {
 	struct resolver_query query;
 	struct host *host;
@@ -32,6 +32,15 @@ struct host {
 	struct route_lookup_private *lookup;
 	uint32_t count;
 	struct net_address addresses[HOST_ADDRESSES_MAX];
+	/* DANE: tlsa.c */
+	struct question tlsa;
+	bool dane_begun;
+	bool alias_secure; /* its name alone was validated, what it is an alias of was not */
+	enum tlsa_state tlsa_state;
+	char tlsa_base[256]; /* the name that is asked for records */
+	struct tls_tlsa *records;
+	uint32_t record_count;
+	struct security security; /* the verdict */
 };
 
 struct route_lookup_private {
@@ -43,6 +52,8 @@ struct route_lookup_private {
 	bool configured;    /* the hosts stand in the rule: SMTP or LMTP */
 	bool by_latency;
 	bool allow_loopback;
+	bool lmtp;
+	enum route_tls tls;
 	uint16_t port;
 	bool looped;      /* something was dropped because it leads back here */
 	uint32_t pending; /* questions */
@@ -57,6 +68,13 @@ void route_choose_targets(struct route_lookup_private *p);
 /* l->failure with words made of format.  */
 void route_fail(struct route_lookup_private *p, enum outcome_class class, const char *enhanced,
 	const char *format, ...) PRINTF_LIKE(4, 5) __attribute__((nonnull(4)));
+/* Ask for the host's TLSA records, if they can count: an address of it was found.  `answer` tells how.  */
+void route_begin_dane(struct host *h, const struct dns_answer *answer);
+void route_end_dane(struct host *h);
+/* The records in the way they count: secure, from the right name.  */
+enum tlsa_state route_dane_state(const struct host *h);
+/* router.c: a question of h has ended.  */
+void route_host_progress(struct host *h);
 bool route_is_our_name(const struct router *r, const char *name);
 
 #endif

@@ -32,6 +32,7 @@ static void cancel_questions(struct route_lookup_private *p)
 	for (uint32_t i = 0; i < p->host_count; i++) {
 		resolver_cancel(&p->hosts[i].questions[0].query);
 		resolver_cancel(&p->hosts[i].questions[1].query);
+		resolver_cancel(&p->hosts[i].tlsa.query);
 	}
 	p->pending = 0;
 }
@@ -73,12 +74,13 @@ void route_lookup_clear(struct route_lookup *l)
 	if (!p) return;
 	io_timer_cancel(p->router->io, &p->timer);
 	cancel_questions(p);
+	for (uint32_t i = 0; i < p->host_count; i++) route_end_dane(&p->hosts[i]);
 	free(p->hosts);
 	free(l->targets);
 	free(p);
 	l->private = NULL;
 	l->targets = NULL;
-	l->count = 0;
+	l->count = l->barred = 0;
 	l->failure = (struct outcome){0};
 }
 
@@ -102,26 +104,33 @@ static void note_failure(struct host *h, struct str why)
 	snprintf(h->why, sizeof(h->why), STR_FMT, STR_ARG(str_head(why, sizeof(h->why) - 1)));
 }
 
+void route_host_progress(struct host *h)
+{
+	struct route_lookup_private *p = h->lookup;
+	if (p->pending == 0) {
+		conclude(p);
+		return;
+	}
+	bool ready = h->count && !h->tlsa.query.private;
+	if (ready && !timer_is_set(&p->timer))
+		io_timer_set(p->router->io, &p->timer, io_now(p->router->io) + patience);
+}
+
 static void host_answered(struct resolver_query *query, const struct dns_answer *answer)
 {
 	struct question *question = CONTAINER_OF(query, struct question, query);
 	struct host *h = question->host;
-	struct route_lookup_private *p = h->lookup;
 	enum net_family family = question == &h->questions[0] ? NET_IPV6 : NET_IPV4;
-	p->pending--;
+	h->lookup->pending--;
 	if (answer->result == DNS_TEMPORARY || answer->result == DNS_BOGUS)
 		note_failure(h, answer->why);
 	if (answer->result == DNS_FOUND) {
 		for (uint32_t i = 0; i < answer->count; i++)
 			add_address(h, family, answer->data[i]);
 		h->secure = h->secure && answer->secure;
+		if (h->count) route_begin_dane(h, answer);
 	}
-	if (p->pending == 0) {
-		conclude(p);
-		return;
-	}
-	if (h->count && !timer_is_set(&p->timer))
-		io_timer_set(p->router->io, &p->timer, io_now(p->router->io) + patience);
+	route_host_progress(h);
 }
 
 static void ask(struct host *h, struct question *question, enum dns_type type)
@@ -350,6 +359,7 @@ static bool begin_socket(struct route_lookup_private *p, const struct route_rule
 	memcpy(p->socket, rule->socket.ptr, rule->socket.len);
 	l->targets[0].address = (struct net_address){.family = NET_UNIX, .path = p->socket};
 	snprintf(l->targets[0].host, sizeof(l->targets[0].host), "%s", p->socket);
+	l->targets[0].security = (struct security){.level = SECURITY_CLEAR, .host_known = true};
 	l->count = 1;
 	return false;
 }
@@ -381,6 +391,8 @@ void route_lookup(
 	p->configured = rule->kind != ROUTE_MX;
 	p->by_latency = rule->latency;
 	p->allow_loopback = rule->allow_loopback;
+	p->lmtp = rule->kind == ROUTE_LMTP;
+	p->tls = rule->tls;
 	p->port = rule->port;
 	if (!begin(p, rule, domain)) tell_soon(p);
 }

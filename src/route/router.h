@@ -7,6 +7,7 @@
 #include "route/latency.h"
 #include "route/resolver.h"
 #include "route/rule.h"
+#include "route/security.h"
 
 enum { ROUTE_TARGETS_MAX = 32, ROUTE_MX_MAX = 64 };
 
@@ -17,6 +18,7 @@ struct route_target {
 	uint16_t preference;        /* 0 when there is no MX */
 	bool secure;                /* name and address were DNSSEC-validated */
 	uint32_t latency_us;        /* remembered; 0: unknown */
+	struct security security;   /* what TLS has to be; borrows from the look-up */
 };
 
 struct router;
@@ -42,11 +44,15 @@ void router_configure(struct router *r, const struct router_options *options);
  * 5.1.2 / 5.4.4 failed; SERVFAIL, time-out, bogus 4.4.3 deferred; MX at or behind ourselves are dropped with all of equal or higher preference
  * (RFC 5321 5.1), all on loopback or all ourselves: 5.4.6 failed, unless allow_loopback.
  * Order: RFC 5321 5.1 preference first, equals at random, weighted by 1/latency; rule->latency: lowest latency first over all.
+ * A host that its domain's TLS policy forbids for now is no target; when none else is left: 4.7.5 deferred.
  * Hosts without a known latency come first often enough to become known.  Families interleave (RFC 8305 4).  */
 struct route_lookup {
 	void (*done)(struct route_lookup *l);
 	struct route_target *targets; /* the lookup's own memory until route_lookup_clear */
 	uint32_t count;
+	uint32_t
+		barred; /* so many more targets stand behind those, and must not be used: security says why */
+	struct sts_policy sts;  /* of the domain, for MX; known before the targets are chosen */
 	bool secure;            /* the MX set was DNSSEC-validated */
 	bool mx_found;          /* from MX records, not by fallback */
 	struct outcome failure; /* text is the lookup's */

@@ -118,7 +118,7 @@ static uint32_t order_addresses(struct route_lookup_private *p, struct host *h)
 
 static bool is_target(const struct route_lookup *l, const struct net_address *a)
 {
-	for (uint32_t i = 0; i < l->count; i++)
+	for (uint32_t i = 0; i < l->count + l->barred; i++)
 		if (net_same_host(&l->targets[i].address, a) &&
 			l->targets[i].address.port == a->port)
 			return true;
@@ -129,15 +129,37 @@ static bool is_target(const struct route_lookup *l, const struct net_address *a)
 static void add_targets(struct route_lookup_private *p, const struct host *h)
 {
 	struct route_lookup *l = p->lookup;
-	for (uint32_t i = 0; i < h->count && l->count < ROUTE_TARGETS_MAX; i++) {
+	uint32_t *count = h->security.barred ? &l->barred : &l->count;
+	for (uint32_t i = 0; i < h->count && l->count + l->barred < ROUTE_TARGETS_MAX; i++) {
 		if (is_target(l, &h->addresses[i])) continue;
-		struct route_target *t = &l->targets[l->count++];
+		struct route_target *t = &l->targets[l->count + l->barred];
+		++*count;
+		t->security = h->security;
 		memcpy(t->host, h->name, sizeof(t->host));
 		t->address = h->addresses[i];
 		t->preference = l->mx_found ? h->preference : 0;
 		t->secure = h->secure;
 		t->latency_us = latency(p->router, &h->addresses[i]);
 	}
+}
+
+static void decide_security(struct route_lookup_private *p, struct host *h)
+{
+	struct route_lookup *l = p->lookup;
+	struct security_facts facts = {
+		.rule = p->tls,
+		.local = p->lmtp,
+		.configured = p->configured,
+		.mx_secure = l->secure,
+		.domain = str_from_c(l->ascii),
+		.host = str_from_c(h->name),
+		.tlsa_state = route_dane_state(h),
+		.tlsa_base = str_from_c(h->tlsa_base),
+		.tlsa = h->records,
+		.tlsa_count = h->record_count,
+		.sts = p->configured ? NULL : &l->sts,
+	};
+	security_decide(&facts, &h->security);
 }
 
 static void make_targets(struct route_lookup_private *p, uint32_t addresses)
@@ -156,11 +178,19 @@ static void make_targets(struct route_lookup_private *p, uint32_t addresses)
 	for (uint32_t i = 0; i < p->host_count; i++) {
 		struct host *h = &p->hosts[i];
 		if (h->count == 0) continue;
+		decide_security(p, h);
 		choices[count++] = (struct mx_choice){i, h->preference, order_addresses(p, h)};
 	}
 	order(p, choices, count);
-	for (uint32_t i = 0; i < count; i++) add_targets(p, &p->hosts[choices[i].index]);
+	for (int barred = 0; barred < 2; barred++)
+		for (uint32_t i = 0; i < count; i++) {
+			const struct host *h = &p->hosts[choices[i].index];
+			if (h->security.barred == barred) add_targets(p, h);
+		}
 	free(choices);
+	if (p->lookup->count == 0)
+		route_fail(p, OUTCOME_DEFERRED, "4.7.5", "%s must not be used now: %s",
+			p->lookup->targets[0].host, p->lookup->targets[0].security.words);
 }
 
 /* ---- verdicts ---- */

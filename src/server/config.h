@@ -35,6 +35,8 @@ struct config {
 		uint32_t connections, connections_per_client;
 		uint32_t errors;
 		msec timeout;
+		uint32_t login_failures;
+		msec login_pause;
 		uint64_t memory, disk_free;
 	} limits;
 

@@ -87,6 +87,7 @@ static struct inbound_rules rules_of(struct config_office *office)
 		.connections = c->limits.connections,
 		.connections_per_client = c->limits.connections_per_client,
 		.timeout = c->limits.timeout,
+		.guard = {c->limits.login_failures, c->limits.login_pause},
 		.release = config_leave,
 		.owner = office,
 	};

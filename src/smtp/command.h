@@ -20,7 +20,8 @@ struct smtp_refusal {
 /* What a session may use: it decides which parameters are known.  */
 struct smtp_terms {
 	const struct smtp_server_config *config;
-	bool secured; /* TLS runs */
+	bool secured; /* TLS runs, */
+	bool bound;   /* and can bind a login to itself */
 	bool utf8;    /* RCPT: MAIL had SMTPUTF8 */
 };
 

@@ -214,7 +214,9 @@ bool smtp_extension_rcpt(struct str params, const struct smtp_terms *terms,
 
 struct str smtp_extension_mechanisms(const struct smtp_terms *terms)
 {
-	return terms->secured ? terms->config->auth_tls : terms->config->auth_plain;
+	const struct smtp_server_config *config = terms->config;
+	if (terms->bound && config->auth_bound.len) return config->auth_bound;
+	return terms->secured ? config->auth_tls : config->auth_plain;
 }
 
 bool smtp_extension_listed(struct str list, struct str word)

@@ -55,8 +55,10 @@ void smtp_server_release(struct smtp_server *s)
 
 struct smtp_terms smtp_server_terms(const struct smtp_server *s)
 {
-	return (struct smtp_terms){
-		.config = s->config, .secured = s->secured, .utf8 = s->flags & ENVELOPE_UTF8};
+	return (struct smtp_terms){.config = s->config,
+		.secured = s->secured,
+		.bound = s->bound,
+		.utf8 = s->flags & ENVELOPE_UTF8};
 }
 
 msec smtp_server_wall(const struct smtp_server *s) { return s->heard + s->config->wall_ahead; }
@@ -365,4 +367,5 @@ void smtp_server_secured(struct smtp_server *s)
 	smtp_server_enter(s, SMTP_SERVER_FRESH);
 }
 
+void smtp_server_bound(struct smtp_server *s) { s->bound = true; }
 void smtp_server_authenticated(struct smtp_server *s) { s->authenticated = true; }

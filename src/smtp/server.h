@@ -40,7 +40,8 @@ struct smtp_server_config {
 	bool tls_required; /* MAIL before TLS: 530 5.7.0 */
 	bool submission;   /* AUTH is needed before MAIL (530 5.7.0); FUTURERELEASE is offered */
 	struct str auth_plain; /* mechanisms offered in clear ("" usually) and */
-	struct str auth_tls;   /* under TLS, "PLAIN LOGIN SCRAM-SHA-256"; empty: not offered */
+	struct str auth_tls;   /* under TLS, "PLAIN LOGIN SCRAM-SHA-256"; empty: not offered, */
+	struct str auth_bound; /* and under TLS that can bind a login to itself */
 	uint64_t message_max;  /* octets; SIZE */
 	uint32_t recipients_max;
 	uint32_t errors_max; /* bad commands before 421 */
@@ -136,6 +137,7 @@ struct smtp_server {
 	uint8_t after_chunk; /* state behind a chunk that is refused */
 	bool esmtp : 1;
 	bool secured : 1;
+	bool bound : 1; /* TLS has a channel binding */
 	bool authenticated : 1;
 	bool tls_begins : 1; /* 220 was said to STARTTLS: what comes in clear is not the client's */
 	bool skip_line : 1;  /* the line is too long: its rest is dropped */
@@ -206,6 +208,8 @@ void smtp_server_shut(struct smtp_server *s, struct smtp_reply reply);
 
 /* The TLS handshake has ended well: all that was said before is forgotten.  */
 void smtp_server_secured(struct smtp_server *s);
+/* And it can bind a login to itself: auth_bound is offered.  */
+void smtp_server_bound(struct smtp_server *s);
 /* AUTH has succeeded (before its 235 is answered): MAIL is open on a submission listener.  */
 void smtp_server_authenticated(struct smtp_server *s);
 

@@ -65,8 +65,7 @@ static void add_segments(struct spool *s, struct batch *b)
 	size_t at = b->lead.len;
 	struct disk_record head = record_make(RECORD_SEGMENTS, 0, 0);
 	buf_add(&b->lead, str_of(&head, sizeof(head)));
-	struct disk_entry entry = {
-		.type = RECORD_SEGMENTS, .offset = (uint32_t)((b->position + at) / RECORD_ALIGN)};
+	uint32_t offset = (uint32_t)((b->position + at) / RECORD_ALIGN);
 	struct disk_segment self = {.number = b->segment->number,
 		.generation = b->segment->generation,
 		.salt = b->segment->salt};
@@ -81,10 +80,7 @@ static void add_segments(struct spool *s, struct batch *b)
 	if (!buf_ok(&b->lead)) return;
 	size_t len = b->lead.len - at - sizeof(head);
 	((struct disk_record *)(void *)(b->lead.ptr + at))->length = (uint32_t)len;
-	entry.count = (uint16_t)(len / sizeof(self));
-	summary_begin(&s->summary, &entry);
-	summary_put(&s->summary, b->lead.ptr + at + sizeof(head), len);
-	summary_end(&s->summary);
+	summary_list(&s->summary, offset, str_of(b->lead.ptr + at + sizeof(head), len));
 }
 
 /* Header block, batch record, list of segments.  */
@@ -250,11 +246,31 @@ static int make_growing(struct batch *b)
 	return error ? error : io_dir_sync(s->io, s->path);
 }
 
+/* With a copy of the list, far away from the list.  */
 static int mark_open(struct batch *b)
 {
-	struct disk_header *header = (struct disk_header *)(void *)b->lead.ptr;
+	const struct disk_header *header = (const struct disk_header *)(const void *)b->lead.ptr;
 	if (!b->opens) return 0;
-	return trailer_mark_open(b->spool->io, &b->segment->file, header);
+	size_t list = b->batch_record + sizeof(struct disk_record) + sizeof(struct disk_batch) +
+		sizeof(struct disk_record);
+	return trailer_mark_open(
+		b->spool->io, &b->segment->file, header, str_skip(buf_str(&b->lead), list));
+}
+
+/* A freed record on the disk makes its segment free.  Should that record be spoilt one day, the header
+ * says it too; so no failure matters here.  */
+static void mark_freed(struct batch *b)
+{
+	for (size_t i = 0; i < waiting_count(&b->states); i++) {
+		const struct effect *e = waiting_effect(&b->states, i);
+		if (e->type != RECORD_FREED) continue;
+		const struct segment *g = spool_segment(b->spool, e->segment);
+		struct disk_header header;
+		header_make_freed(&header, g->number, g->generation, g->salt, g->size);
+		struct iovec iov = {&header, sizeof(header)};
+		if (io_file_write(b->spool->io, &g->file, &iov, 1, 0) == 0)
+			(void)!io_file_sync(b->spool->io, &g->file);
+	}
 }
 
 static void run_batch(struct io_work *work)
@@ -267,6 +283,7 @@ static void run_batch(struct io_work *work)
 	if (!b->error) b->error = mark_open(b);
 	if (!b->error) b->error = io_file_write(io, &b->segment->file, b->iov, b->iov_count, b->at);
 	if (!b->error && b->sync) b->error = io_file_sync(io, &b->segment->file);
+	if (!b->error && b->sync) mark_freed(b);
 	b->us = io_now_us(io) - began;
 }
 

@@ -2,16 +2,27 @@
 
 #include "base/code.h"
 
+static void make(struct disk_header *h)
+{
+	memcpy(h->magic, SEGMENT_MAGIC, sizeof(h->magic));
+	h->version = RECORD_VERSION;
+	h->crc = crc32c(0, str_of(h, offsetof(struct disk_header, crc)));
+}
+
 void header_make(
 	struct disk_header *h, uint32_t number, uint64_t generation, uint64_t salt, uint64_t size)
 {
-	*h = (struct disk_header){.version = RECORD_VERSION,
-		.number = number,
-		.generation = generation,
-		.salt = salt,
-		.size = size};
-	memcpy(h->magic, SEGMENT_MAGIC, sizeof(h->magic));
-	h->crc = crc32c(0, str_of(h, offsetof(struct disk_header, crc)));
+	*h = (struct disk_header){
+		.number = number, .generation = generation, .salt = salt, .size = size};
+	make(h);
+}
+
+void header_make_freed(
+	struct disk_header *h, uint32_t number, uint64_t generation, uint64_t salt, uint64_t size)
+{
+	*h = (struct disk_header){
+		.number = number, .generation = generation, .salt = salt, .size = size, .freed = 1};
+	make(h);
 }
 
 static bool header_whole(const struct disk_header *h)

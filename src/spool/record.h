@@ -26,9 +26,9 @@ struct disk_header {
 	uint32_t number;     /* of the file: a copy under another name is found out */
 	uint64_t generation; /* of this life; never used twice in a spool */
 	uint64_t salt;
-	uint64_t size; /* of the file when whole */
-	uint32_t reserved;
-	uint32_t crc; /* of all before it, seed 0 */
+	uint64_t size;  /* of the file when whole */
+	uint32_t freed; /* 1: this life has ended, the segment is no part of the log */
+	uint32_t crc;   /* of all before it, seed 0 */
 };
 
 enum record_type {
@@ -139,6 +139,9 @@ static inline uint64_t record_blocks(uint64_t n)
 
 /* Fill in the header of a life of a segment.  */
 void header_make(
+	struct disk_header *h, uint32_t number, uint64_t generation, uint64_t salt, uint64_t size);
+/* The same, of a life that has ended.  */
+void header_make_freed(
 	struct disk_header *h, uint32_t number, uint64_t generation, uint64_t salt, uint64_t size);
 /* Whole, of this version, and with a size that can be.  */
 bool header_valid(const struct disk_header *h);

@@ -12,23 +12,27 @@
  *   h  header spoilt, and nobody knows it        free if there is a list; else left alone, told
  *   i  blank, of full size                       free
  *   k  empty, or blank and short                 removed: its making was interrupted
- *   l  whole, but not on the newest list         free: it was freed, or never synced
+ *   l  whole, but not on the newest list,        free: it was freed, or never synced
+ *      or the header says it is freed
  *   m  on the list, but there is no such file    told; what was in it is lost
  *   n  the number in the header is not its name  a copy: told, left alone
  *   o  the list says where it ends               nothing behind is looked at: that sync had failed
  *   p  shorter than the list says                told; what is there is used
  *   q  there is no list at all                   every segment that can be read is part of the log
  *
- * The newest list is that of the segment with the highest generation whose first record is whole;
- * freed records behind it are applied to it.  Segments with a higher generation have lost their
- * list: they are part of the log.  Rows of records are in doc/spool.md.
+ * The newest list is that of the segment with the highest generation whose first record, or the copy
+ * of it beside the trailer, is whole; freed records behind it are applied to it.  Segments with a
+ * higher generation have lost their list: they are part of the log.  Rows of records are in
+ * doc/spool.md.
  *
- * Recovery writes nothing but indexes into room that is unused, so it can be cut off anywhere and
- * begin again; and it syncs what it has scanned, since another life of the server may have written
- * that without a sync.  */
+ * What another life has written may be in memory only, even after a sync: a failed one may have called
+ * it clean.  So each file is settled before it is read.  Recovery writes nothing but indexes into room
+ * that is unused, so it can be cut off anywhere and begin again.  */
 #include "spool/recover.h"
 
 #include <errno.h>
+
+enum { SETTLE_TRIES = 3 };
 
 struct recovery {
 	struct spool *spool;
@@ -95,12 +99,25 @@ static void remove_file(struct spool *s, struct evidence *e)
 	(void)!io_unlink(s->io, segment_path(s, e->number, path));
 }
 
+/* A sync that fails here loses nothing that anybody was told of; what is on the medium then is what
+ * counts.  */
+static int open_settled(struct spool *s, struct evidence *e)
+{
+	char path[SPOOL_PATH_MAX];
+	int error = io_file_open(s->io, segment_path(s, e->number, path), IO_OPEN_WRITE, &e->file);
+	if (error) return error;
+	for (int tries = 0; tries < SETTLE_TRIES; tries++) {
+		error = io_file_settle(s->io, &e->file);
+		if (!error) break;
+	}
+	return error;
+}
+
 static int examine(struct recovery *r, struct evidence *e)
 {
 	struct spool *s = r->spool;
 	struct disk_header h;
-	char path[SPOOL_PATH_MAX];
-	int error = io_file_open(s->io, segment_path(s, e->number, path), IO_OPEN_WRITE, &e->file);
+	int error = open_settled(s, e);
 	if (error) return error;
 	int64_t size = io_file_size(s->io, &e->file);
 	if (size < 0) return (int)size;
@@ -121,6 +138,7 @@ static int examine(struct recovery *r, struct evidence *e)
 	}
 	e->foreign = h.number != e->number;
 	e->headed = e->identified = !e->foreign;
+	e->freed = e->headed && h.freed;
 	e->generation = h.generation;
 	e->salt = h.salt;
 	e->size = h.size;
@@ -189,6 +207,31 @@ static int load_by_scan(struct recovery *r, struct evidence *e)
 	return error;
 }
 
+static bool list_of(const struct evidence *e, struct summary_entry *ret)
+{
+	struct str rest = buf_str(&e->summary.entries);
+	while (summary_next(&rest, ret))
+		if (ret->head.type == RECORD_SEGMENTS && ret->head.count > 0)
+			return ret->segments[0].number == e->number;
+	return false;
+}
+
+/* The list is spoilt, and there is a copy of it beside the trailer.  A segment in which nothing was ever
+ * synced has no say.  */
+static int take_list_copy(
+	struct recovery *r, struct evidence *e, const struct disk_trailer *trailer)
+{
+	struct summary_entry list;
+	struct summary copy;
+	if (list_of(e, &list) || (e->lost == 0 && e->summary.entries.len == 0)) return 0;
+	if (trailer->salt != e->salt || trailer->number != e->number) return 0;
+	summary_init(&copy, 0);
+	if (summary_read(r->spool->io, &e->file, e->file_size, trailer, &copy) == SUMMARY_WHOLE)
+		summary_put(&e->summary, copy.entries.ptr, copy.entries.len);
+	summary_release(&copy);
+	return summary_ok(&e->summary) ? 0 : -ENOMEM;
+}
+
 static int load(struct recovery *r, struct evidence *e)
 {
 	if (e->loaded) return 0;
@@ -212,26 +255,18 @@ static int load(struct recovery *r, struct evidence *e)
 	}
 	if (found == SUMMARY_DAMAGED)
 		told(r, e, e->size, "the index is spoilt: the records are read");
-	return load_by_scan(r, e);
+	int error = load_by_scan(r, e);
+	return error || found != SUMMARY_OPEN ? error : take_list_copy(r, e, &trailer);
 }
 
 /* ---- which segments are part of the log ---- */
-
-static bool list_of(const struct evidence *e, struct summary_entry *ret)
-{
-	struct str rest = buf_str(&e->summary.entries);
-	while (summary_next(&rest, ret))
-		if (ret->head.type == RECORD_SEGMENTS && ret->head.count > 0)
-			return ret->segments[0].number == e->number;
-	return false;
-}
 
 /* Newer ones, which have lost their list, are part of the log when anything is in them.  */
 static int find_map(struct recovery *r, struct summary_entry *ret_list)
 {
 	for (uint32_t i = 0; i < r->count && !r->map; i++) {
 		struct evidence *e = &r->all[i];
-		if (!e->identified || e->foreign) continue;
+		if (!e->identified || e->foreign || e->freed) continue;
 		int error = load(r, e);
 		if (error) return error;
 		r->map = list_of(e, ret_list);
@@ -271,6 +306,7 @@ static void apply_list(struct recovery *r, const struct summary_entry *list)
 			e->generation = one->generation;
 			e->salt = one->salt;
 		}
+		if (e && e->freed && e->generation == one->generation) continue;
 		if (!e || e->foreign || e->generation != one->generation) {
 			if (is_freed(r, one->number, one->generation)) continue;
 			struct evidence none = {.number = one->number};
@@ -340,20 +376,16 @@ static int enter_live(struct recovery *r, struct evidence *e)
 	return 0;
 }
 
-/* So that the next start need not scan it again; after a loss the evidence stays as it is.  What
- * another life of the server has written last may be in memory only.  */
+/* So that the next start need not scan it again; after a loss the evidence stays as it is.  */
 static int settle(struct recovery *r, struct evidence *e)
 {
 	struct spool *s = r->spool;
 	struct segment *g = e->segment;
-	bool newest = e - r->all < 2;
-	if (!e->scanned && !newest) return 0;
 	bool room = e->end + summary_room(&e->summary) <= e->size && e->file_size == e->size;
-	if (e->scanned && room && e->lost == 0 && !e->unknown && e->headed) {
-		struct disk_header header;
-		header_make(&header, g->number, g->generation, g->salt, g->size);
-		g->indexed = summary_write(s->io, &g->file, &header, e->end, &e->summary) == 0;
-	}
+	if (!e->scanned || !room || e->lost > 0 || e->unknown || !e->headed) return 0;
+	struct disk_header header;
+	header_make(&header, g->number, g->generation, g->salt, g->size);
+	g->indexed = summary_write(s->io, &g->file, &header, e->end, &e->summary) == 0;
 	return io_file_sync(s->io, &g->file);
 }
 

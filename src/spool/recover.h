@@ -13,6 +13,7 @@ struct evidence { /* of one file */
 	bool identified; /* generation and salt are known */
 	bool blank;      /* never used */
 	bool foreign;    /* a copy or worse: not touched */
+	bool freed;      /* the header says so */
 	bool live;       /* part of the log */
 	bool loaded;
 	bool scanned;
@@ -46,6 +47,7 @@ struct restore {
 	uint64_t stale_in[SEGMENT_NUMBERS /
 		64];  /* bits: segments whose messages have newer copies */
 	bool damaged; /* some message misses a chunk */
+	bool drop;    /* the entry at hand is void: no index must name it */
 };
 
 /* Apply one segment's summary, segments in ascending order of generation; e->segment is in the

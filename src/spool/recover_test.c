@@ -1,4 +1,5 @@
 /* Each row of the recovery table (recover.c, doc/spool.md), by its letter.  */
+#define SPOOL_TEST_FAULTS
 #include "base/code.h"
 #include "spool/recover.h"
 #include "spool/test.h"
@@ -277,12 +278,39 @@ static void row_l_not_listed(void **state)
 	bench_sync(&x->b);
 	bench_run(&x->b, 50);
 	assert_int_not_equal(spool_segment(x->b.spool, x->oldest)->state, SEGMENT_SEALED);
+	if (spool_segment(x->b.spool, x->oldest)->state == SEGMENT_FREE) {
+		struct disk_header h;
+		memcpy(&h, old, sizeof(h));
+		uint64_t generation = h.generation;
+		fd = open_file(x, x->oldest);
+		assert_int_equal(read(fd, &h, sizeof(h)), sizeof(h));
+		close(fd);
+		assert_true(header_valid(&h) && h.freed && h.generation == generation);
+	}
 	bench_close(&x->b);
 	overwrite(x, x->oldest, 0, old, SEGMENT);
 	free(old);
 	bench_open(&x->b);
 	assert_int_equal(x->b.report.messages, MESSAGES - ended);
 	spool_check(x->b.spool);
+	end(x);
+}
+
+/* The freed record may be spoilt one day: the header says it too.  */
+static void row_l_the_header_says_freed(void **state)
+{
+	(void)state;
+	struct spoilt *x = setup();
+	struct disk_header h;
+	int fd = open_file(x, x->oldest);
+	assert_int_equal(pread(fd, &h, sizeof(h), 0), sizeof(h));
+	assert_int_equal(h.freed, 0);
+	header_make_freed(&h, h.number, h.generation, h.salt, h.size);
+	assert_int_equal(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
+	close(fd);
+	expect(x, in_oldest);
+	expect_report(x, 0, 0);
+	assert_int_equal(spool_segment(x->b.spool, x->oldest)->state, SEGMENT_FREE);
 	end(x);
 }
 
@@ -318,10 +346,9 @@ static void row_n_copy(void **state)
 }
 
 /* The list of the newest segment says where the others end; a record behind that is void, whole as
- * it is.  */
-static void row_o_void_tail(void **state)
+ * it is.  in_copy: the list itself is spoilt.  */
+static void void_tail(bool in_copy)
 {
-	(void)state;
 	struct spoilt *x = setup();
 	int fd = open_file(x, x->newest);
 	char block[RECORD_BLOCK];
@@ -344,13 +371,28 @@ static void row_o_void_tail(void **state)
 	record_seal(&list, h.salt, &payload, 1);
 	overwrite(x, x->newest, at, &list, sizeof(list));
 	overwrite(x, x->newest, at + sizeof(list), block, list.length);
+	if (in_copy) {
+		struct io_file file = {open_file(x, x->newest)};
+		assert_int_equal(
+			trailer_mark_open(x->b.io, &file, &h, str_of(block, list.length)), 0);
+		close(file.fd);
+		flip(x, x->newest, at + sizeof(list));
+	}
 	zero(x, x->oldest, SEGMENT - RECORD_BLOCK, RECORD_BLOCK);
 	bench_open(&x->b);
 	for (uint32_t i = 0; i < MESSAGES; i++) {
 		bool is_void = in_oldest(x, i) && i >= 2;
 		assert_int_equal(spool_find(spool_index(x->b.spool), x->ids[i]) == 0, is_void);
 	}
+	expect_report(x, in_copy, 0);
 	end(x);
+}
+
+static void row_o_void_tail(void **state)
+{
+	(void)state;
+	void_tail(false);
+	void_tail(true);
 }
 
 static void row_p_cut_off(void **state)
@@ -493,6 +535,45 @@ static void a_missing_chunk_is_damage(void **state)
 	end(x);
 }
 
+/* Its accept record came to the disk, a chunk did not, and nobody was told of it: it is no damage, and no
+ * later start may find it in an index.  */
+static void a_torn_message_stays_away(void **state)
+{
+	(void)state;
+	struct spoilt *x = setup();
+	bench_open(&x->b);
+	struct bench_message m;
+	slot s = bench_accept(&x->b, &m, 1, 20000);
+	struct spool_reader r;
+	struct disk_chunk c;
+	assert_int_equal(spool_read_open(x->b.spool, s, &r), 0);
+	memcpy(&c, r.chunks.ptr, sizeof(c));
+	spool_read_close(&r);
+	bench_close(&x->b);
+	flip(x, c.place.number, (uint64_t)c.place.offset * RECORD_ALIGN + 60);
+	for (uint32_t life = 0; life < 3; life++) {
+		expect(x, NULL);
+		expect_report(x, 0, life == 0);
+		assert_int_equal(spool_find(spool_index(x->b.spool), m.id), 0);
+		bench_close(&x->b);
+	}
+	end(x);
+}
+
+/* What is read may be in memory only: each file is settled first, and a disk that refuses is told.  */
+static void files_are_settled_first(void **state)
+{
+	(void)state;
+	struct spoilt *x = setup();
+	fault.sync_error = EIO;
+	assert_int_equal(bench_try_open(&x->b), -EIO);
+	no_faults();
+	unsigned long before = fault.syncs;
+	expect(x, NULL);
+	assert_true(fault.syncs - before >= x->b.report.segments);
+	end(x);
+}
+
 static void ids_grow_when_the_clock_goes_back(void **state)
 {
 	(void)state;
@@ -520,6 +601,7 @@ int main(void)
 		cmocka_unit_test(row_h_unknown_file),
 		cmocka_unit_test(rows_i_and_k_blank_files),
 		cmocka_unit_test(row_l_not_listed),
+		cmocka_unit_test(row_l_the_header_says_freed),
 		cmocka_unit_test(row_m_missing),
 		cmocka_unit_test(row_n_copy),
 		cmocka_unit_test(row_o_void_tail),
@@ -530,6 +612,8 @@ int main(void)
 		cmocka_unit_test(unknown_records_keep_their_segment),
 		cmocka_unit_test(a_record_that_makes_no_sense_is_left_out),
 		cmocka_unit_test(a_missing_chunk_is_damage),
+		cmocka_unit_test(a_torn_message_stays_away),
+		cmocka_unit_test(files_are_settled_first),
 		cmocka_unit_test(ids_grow_when_the_clock_goes_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,7 +188,8 @@ static bool restore_accept(struct restore *r, struct evidence *e, const struct s
 {
 	struct spool *s = r->spool;
 	bool damaged = x->accept.chunks > 0 && misses_chunk(r, x);
-	if (damaged && was_on_its_way(e, x)) {
+	r->drop = damaged && was_on_its_way(e, x);
+	if (r->drop) {
 		e->torn = true;
 		return true;
 	}
@@ -304,7 +305,11 @@ int restore_segment(struct restore *r, struct evidence *e)
 	struct str rest = buf_str(&e->summary.entries);
 	struct summary_entry entry;
 	bool ok = domains.numbers != NULL;
-	while (ok && summary_next(&rest, &entry)) ok = restore_entry(r, e, &entry, &domains);
+	for (const char *from; ok && (from = rest.ptr, summary_next(&rest, &entry));) {
+		r->drop = false;
+		ok = restore_entry(r, e, &entry, &domains);
+		if (r->drop) summary_drop(&e->summary, from, &rest);
+	}
 	free(domains.names);
 	free(domains.numbers);
 	if (e->summary.last_id > r->spool->last_id) r->spool->last_id = e->summary.last_id;

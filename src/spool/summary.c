@@ -73,6 +73,16 @@ void summary_chunk(struct summary *s, uint64_t id, const struct disk_chunk *chun
 	summary_end(s);
 }
 
+void summary_list(struct summary *s, uint32_t offset, struct str list)
+{
+	struct disk_entry entry = {.type = RECORD_SEGMENTS,
+		.count = (uint16_t)(list.len / sizeof(struct disk_segment)),
+		.offset = offset};
+	summary_begin(s, &entry);
+	summary_put(s, list.ptr, entry.count * sizeof(struct disk_segment));
+	summary_end(s);
+}
+
 static uint32_t add_name(struct summary *s, struct str domain)
 {
 	struct name *name = arena_alloc(&s->nodes, sizeof(*name) + domain.len);
@@ -145,6 +155,14 @@ bool summary_next(struct str *rest, struct summary_entry *ret)
 	return true;
 }
 
+void summary_drop(struct summary *s, const char *from, struct str *rest)
+{
+	size_t at = (size_t)(from - s->entries.ptr);
+	memmove(s->entries.ptr + at, rest->ptr, rest->len);
+	s->entries.len = at + rest->len;
+	*rest = str_skip(buf_str(&s->entries), at);
+}
+
 bool summary_domains(const struct summary *s, struct str **ret_domains)
 {
 	struct str *list = calloc(s->domain_count ? s->domain_count : 1, sizeof(*list));
@@ -182,15 +200,6 @@ static void trailer_seal(struct disk_trailer *t)
 	t->crc = crc32c(0, str_of(t, offsetof(struct disk_trailer, crc)));
 }
 
-int trailer_mark_open(struct io *io, const struct io_file *file, const struct disk_header *segment)
-{
-	struct disk_trailer t;
-	trailer_make(&t, segment);
-	trailer_seal(&t);
-	struct iovec iov = {&t, sizeof(t)};
-	return io_file_write(io, file, &iov, 1, segment->size - sizeof(t));
-}
-
 int summary_write(struct io *io, const struct io_file *file, const struct disk_header *segment,
 	uint64_t end, const struct summary *s)
 {
@@ -218,6 +227,17 @@ int summary_write(struct io *io, const struct io_file *file, const struct disk_h
 		{&t, sizeof(t)},
 	};
 	return io_file_write(io, file, iov, ARRAY_LEN(iov), at);
+}
+
+int trailer_mark_open(struct io *io, const struct io_file *file, const struct disk_header *segment,
+	struct str list)
+{
+	struct summary s;
+	summary_init(&s, 0);
+	summary_list(&s, 0, list);
+	int error = summary_write(io, file, segment, 0, &s);
+	summary_release(&s);
+	return error;
 }
 
 enum summary_found trailer_read(struct io *io, const struct io_file *file, uint64_t file_size,

@@ -55,8 +55,8 @@ struct disk_entry_chunk {
 
 #define TRAILER_MAGIC "rdindex1"
 
-/* The last octets of a segment.  In an open one `end` is 0 and there is no index: it tells only
- * who the segment is, far away from the header that tells the same.  */
+/* The last octets of a segment.  In an open one `end` is 0 and the index has one entry, the list of
+ * segments: both say once more, far away, what the begin of the segment says.  */
 struct disk_trailer {
 	char magic[8];
 	uint32_t version;
@@ -118,6 +118,9 @@ struct summary_accept {
 void summary_accept(struct summary *s, const struct summary_accept *a);
 void summary_chunk(struct summary *s, uint64_t id, const struct disk_chunk *chunk);
 
+/* The list of segments, whole.  */
+void summary_list(struct summary *s, uint32_t offset, struct str list);
+
 /* One entry, with what belongs to it; all borrowed from the summary.  */
 struct summary_entry {
 	struct disk_entry head;
@@ -133,6 +136,8 @@ struct summary_entry {
 /* Take the next entry from *rest, which began as the entries.  False at the end, or when it makes
  * no sense.  */
 bool summary_next(struct str *rest, struct summary_entry *ret);
+/* Take out the entry that was read last, which began at `from`; *rest is what follows it.  */
+void summary_drop(struct summary *s, const char *from, struct str *rest);
 /* The table of domains as an array to be freed by the caller.  False when it makes no sense or
  * memory is out.  */
 bool MUST_CHECK summary_domains(const struct summary *s, struct str **ret_domains);
@@ -143,9 +148,10 @@ uint64_t summary_room(const struct summary *s);
 int MUST_CHECK summary_write(struct io *io, const struct io_file *file,
 	const struct disk_header *segment, uint64_t end, const struct summary *s);
 
-/* Write the trailer of an open segment (blocking; no sync).  */
-int MUST_CHECK trailer_mark_open(
-	struct io *io, const struct io_file *file, const struct disk_header *segment);
+/* Write the trailer of an open segment (blocking; no sync), and before it, as an index of one entry, the
+ * list of segments that the segment begins with (payload of the record).  */
+int MUST_CHECK trailer_mark_open(struct io *io, const struct io_file *file,
+	const struct disk_header *segment, struct str list);
 
 enum summary_found {
 	SUMMARY_WHOLE,

@@ -105,7 +105,7 @@ static void the_index_of_a_file(void **state)
 	struct io_file file = temporary();
 	header_make(&h, 1, 8, 0xabcdef, SIZE);
 	assert_int_equal(trailer_read(NULL, &file, SIZE, 8, &t), SUMMARY_NONE);
-	assert_int_equal(trailer_mark_open(NULL, &file, &h), 0);
+	assert_int_equal(trailer_mark_open(NULL, &file, &h, STR_NONE), 0);
 	assert_int_equal(trailer_read(NULL, &file, SIZE, 8, &t), SUMMARY_OPEN);
 	fill(&s);
 	assert_int_equal(summary_room(&s), RECORD_BLOCK);

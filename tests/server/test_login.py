@@ -58,7 +58,8 @@ def test_a_submitted_message(server):
     assert "account=alice@example.com" in server.wait_log("event=accepted")
     server.wait_log("event=login", "account=alice@example.com", "mechanism=PLAIN")
     files = b"".join(f.read_bytes() for f in server.state.rglob("accounts"))
-    assert b"alice@example.com scram-sha-256 4096 " in files
+    assert files.startswith(b"# rockdove accounts 2\nalice@example.com scram-sha-256 4096 ")
+    assert b" scram-sha-1 4096 " in files
     everything = server.log().encode() + files
     assert PASSWORD.encode() not in everything and plain().encode() not in everything
 
@@ -69,7 +70,8 @@ def test_never_in_clear_and_never_without(server):
         assert t.ask(f"AUTH PLAIN {plain()}").startswith("538")
         assert t.ask("MAIL FROM:<alice@example.com>").startswith("530")
     with SecureTalk(server.submission) as t:
-        assert "AUTH SCRAM-SHA-256 PLAIN LOGIN" in t.expect("EHLO c", "250")
+        offered = "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN\n"
+        assert offered in t.expect("EHLO c", "250")
         assert t.ask("MAIL FROM:<alice@example.com>").startswith("530 5.7.0")
     with SecureTalk(server.port) as t:
         assert "AUTH" not in t.expect("EHLO c", "250")
@@ -88,18 +90,74 @@ def test_only_in_ones_own_name(server):
 
 
 def test_wrong_passwords_wait(server):
-    with SecureTalk(server.submission) as t:
-        t.expect("EHLO c", "250")
-        for least, response in ((1, plain(password="guess")), (2, plain(name="nobody@example.com"))):
+    """Each longer than the one before, in a new session too."""
+    for least, response in ((1, plain(password="guess")), (2, plain(name="nobody@example.com"))):
+        with SecureTalk(server.submission) as t:
+            t.expect("EHLO c", "250")
             began = time.monotonic()
             assert t.ask(f"AUTH PLAIN {response}") == "535 5.7.8 Error: authentication failed"
-            assert least - 0.1 < time.monotonic() - began < least + 1.5
-        t.expect(f"AUTH PLAIN {plain()}", "235")
-    server.wait_log("event=login-failed", "account=nobody@example.com")
+            assert time.monotonic() - began > least - 0.1
+            t.expect(f"AUTH PLAIN {plain()}", "235")
+    server.wait_log("event=login-failed", "account=alice@example.com", 'why="wrong password"')
+    server.wait_log("event=login-failed", "account=nobody@example.com", 'why="there is no such account"')
     with SecureTalk(server.submission) as t:
         t.expect("EHLO c", "250")
         t.send(f"AUTH PLAIN {plain(password='guess')}\r\n")
     assert PASSWORD not in server.log() and "guess" not in server.log()
+
+
+def test_who_guesses_is_refused_for_a_while(server):
+    implicit = free_port()
+    server.file.write_text(server.file.read_text() + f'''
+        limits {{ login_failures = 3, login_pause = 4s }}
+        listen implicit {{ bind = ["127.0.0.1:{implicit}"], role = submission, tls = implicit }}''')
+    server.reload()
+    server.wait_log("event=reloaded")
+    user_session = logged_in(server)
+    guessers = [SecureTalk(server.submission) for _ in range(4)]
+    for i, t in enumerate(guessers):
+        t.expect("EHLO c", "250")
+        if i < 3:
+            t.send(f"AUTH PLAIN {plain(password=f'guess {i}')}\r\n")
+            server.wait_log("event=login-failed", count=i + 1)
+    line = server.wait_log("event=logins-refused", "client=127.0.0.1")
+    assert "failures=3" in line and "seconds=4" in line and "level=warn" in line
+    assert guessers[3].ask(f"AUTH PLAIN {plain()}").startswith("421 4.7.0") and guessers[3].closed()
+    with Talk(server.submission) as t:  # not even a greeting
+        assert t.banner.startswith("421 4.7.0") and t.closed()
+    with SecureTalk(implicit, implicit=True) as t:
+        assert t.banner.startswith("421 4.7.0") and t.closed()
+    queued_id(user_session.mail("bob@example.com", sender="alice@example.com"))  # who is in stays in
+    with server.talk() as t:  # and mail comes in as ever
+        t.expect("EHLO c", "250")
+    for t in guessers[:3]:
+        assert t.reply().startswith("535")
+
+    def again():
+        try:
+            return logged_in(server)
+        except (AssertionError, OSError, EOFError):
+            return None
+    wait_for(again, 20, "the client is let in again")
+    assert len([l for l in server.log().splitlines() if "logins-refused" in l]) == 1
+
+
+SCRAMS = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1"]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_scram_by_gsasl(server, version):
+    """GNU SASL's own client, which proves the channel too: tls-unique of TLS 1.2, tls-exporter of 1.3."""
+    server.password.write_text("plain ascii")
+    user(server, "passwd", "alice@example.com")
+    for i, mechanism in enumerate(SCRAMS):
+        done = subprocess.run(
+            [need("gsasl"), "--smtp", f"--connect=127.0.0.1:{server.submission}", f"--mechanism={mechanism}",
+             "--authentication-id=alice@example.com", "--authorization-id=", "--password=plain ascii",
+             "--x509-ca-file=", f"--priority=NORMAL:-VERS-ALL:+VERS-TLS{version}",
+             *([] if "PLUS" in mechanism else ["--no-cb"])], stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+        assert done.returncode == 0, (mechanism, done)
+        assert server.wait_log("event=login ", count=i + 1).split("mechanism=")[1].split()[0] == mechanism
 
 
 def test_exchanges(server):
@@ -160,7 +218,7 @@ def test_accounts_while_the_server_runs(server):
     with SecureTalk(server.submission) as t:
         t.expect("EHLO c", "250")
         t.expect(f"AUTH PLAIN {plain('carol@accounts.test')}", "235")  # what was read last still holds
-    server.wait_log("accounts-not-read", "line 2")
+    server.wait_log("accounts-not-read", "line 3")
 
 
 def test_password_is_asked_for_without_echo(server):
