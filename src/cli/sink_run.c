@@ -152,6 +152,7 @@ static void on_event(struct session *s, const struct smtp_event *e)
 	case SMTP_EVENT_RESET: forget_message(s); return;
 	case SMTP_EVENT_STARTTLS:
 	case SMTP_EVENT_AUTH:
+	case SMTP_EVENT_XCLIENT:
 		smtp_server_answer(&s->server, SMTP_REPLY(454, 4, 7, 0, "not here"));
 		return;
 	case SMTP_EVENT_CLOSE: s->closing = true; return;

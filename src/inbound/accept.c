@@ -457,6 +457,7 @@ void session_event(struct session *s, const struct smtp_event *event)
 		s->starting = true;
 		break;
 	case SMTP_EVENT_AUTH: login_event(s, event); break;
+	case SMTP_EVENT_XCLIENT: xclient_event(s, event); break;
 	case SMTP_EVENT_CLOSE: on_close(s, event->closing); break;
 	}
 }

@@ -22,7 +22,8 @@ struct listener_options {
 	struct smtp_words words;
 	struct str data_end;
 	bool normalize;
-	struct access_list proxy_from; /* load balancers: a PROXY header comes first */
+	struct access_list proxy_from;   /* load balancers: a PROXY header comes first */
+	struct access_list xclient_from; /* may speak for others */
 };
 
 #endif

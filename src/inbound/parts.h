@@ -84,6 +84,7 @@ struct session {
 	struct login *login;             /* NULL but during AUTH */
 	struct str account;              /* who has logged in; the session's */
 	struct net_address peer;         /* the client, as far as is known */
+	struct net_address origin;       /* who it was before XCLIENT */
 	struct net_address counted;      /* whose connection this is counted as */
 	struct buf input;   /* came while an event waited, or a part of a PROXY header */
 	struct timer timer; /* fires at the core's deadline or before: then it looks again */
@@ -96,6 +97,7 @@ struct session {
 	bool busy;     /* inside session_work */
 	bool starting; /* 220 is said to STARTTLS */
 	bool proxied;  /* a PROXY header is awaited */
+	bool told;     /* XCLIENT has named another client */
 };
 
 void office_leave(struct office *office);
@@ -111,7 +113,7 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 /* Who the client is is known: say the banner, or have it begin TLS; octets of it may have come already.  */
 void session_start(struct session *s, struct str octets);
 /* Count it as this client's from now on.  False: that one has too many.  */
-bool MUST_CHECK session_count(struct session *s, const struct net_address *client);
+bool session_count(struct session *s, const struct net_address *client);
 /* It is one too many of its client: 421 in place of the banner, or nothing where TLS would come first.  */
 void session_refuse(struct session *s);
 /* Send 421 when no verdict is awaited; close when all is said.  */
@@ -161,6 +163,11 @@ bool login_refused(const struct session *s);
 extern const struct smtp_reply login_refusal;
 void login_event(struct session *s, const struct smtp_event *event);
 void login_end(struct session *s);
+
+/* xclient.c */
+void xclient_event(struct session *s, const struct smtp_event *event);
+/* What XCLIENT said is forgotten.  */
+void xclient_forget(struct session *s);
 
 /* accept.c: the verdicts.  */
 void session_log_client(struct log *log, const struct session *s);

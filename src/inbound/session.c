@@ -143,6 +143,7 @@ static void greet(struct session *s)
 
 void session_secured(struct session *s)
 {
+	xclient_forget(s);
 	uint8_t octets[BINDING_MAX];
 	smtp_server_secured(&s->smtp);
 	if (secure_binding(s, octets).octets.len) smtp_server_bound(&s->smtp);
@@ -264,6 +265,9 @@ void session_begin(struct inbound *in, struct socket *socket, const struct io_ac
 
 void session_start(struct session *s, struct str octets)
 {
+	s->origin = s->peer;
+	if (access_allows(&s->listener->xclient_from, &s->peer))
+		smtp_server_offer_xclient(&s->smtp);
 	if (s->listener->tls != LISTENER_TLS_IMPLICIT) {
 		greet(s);
 	} else if (!secure_begin(s)) {

@@ -47,6 +47,8 @@ const struct config_key config_listen_keys[] = {
 	{"proxy_from", CONFIG_OTHER, offsetof(struct listener_options, proxy_from), "[]",
 		.read = config_read_ranges,
 		.help = "load balancers, which begin with a PROXY header"},
+	{"xclient_from", CONFIG_OTHER, offsetof(struct listener_options, xclient_from), "[]",
+		.read = config_read_ranges, .help = "clients that may speak for others (XCLIENT)"},
 	{"bind", CONFIG_OTHER, offsetof(struct listener_options, binds), "[\"0.0.0.0\", \"[::]\"]",
 		.read = read_bind, .help = "addresses"},
 	{0},

@@ -22,6 +22,7 @@ struct smtp_terms {
 	const struct smtp_server_config *config;
 	bool secured; /* TLS runs, */
 	bool bound;   /* and can bind a login to itself */
+	bool xclient; /* XCLIENT may be used */
 	bool utf8;    /* RCPT: MAIL had SMTPUTF8 */
 };
 

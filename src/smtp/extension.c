@@ -1,6 +1,7 @@
 #include "smtp/extension.h"
 
 #include "base/utf8.h"
+#include "smtp/xclient.h"
 
 /* One parameter; the table below has them all.  */
 struct parameter {
@@ -248,6 +249,7 @@ void smtp_extension_offer(struct buf *out, const struct smtp_terms *terms, msec 
 		buf_add_c(out, ' ');
 		clock_add_rfc3339(out, wall + config->hold_max);
 	}
+	if (terms->xclient) buf_add(out, STR("\nXCLIENT " SMTP_XCLIENT_ATTRIBUTES));
 	if (config->recipients_max) {
 		buf_add(out, STR("\nLIMITS RCPTMAX="));
 		buf_add_u64(out, config->recipients_max);

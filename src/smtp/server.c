@@ -19,7 +19,7 @@ enum {
 #define TO(name) (1u << SMTP_SERVER_##name)
 static const uint16_t transitions[SMTP_SERVER_STATES] = {
 	[SMTP_SERVER_GREETING] = TO(FRESH) | TO(CLOSED),
-	[SMTP_SERVER_FRESH] = TO(READY) | TO(CHUNK) | TO(CLOSED),
+	[SMTP_SERVER_FRESH] = TO(FRESH) | TO(READY) | TO(CHUNK) | TO(CLOSED),
 	[SMTP_SERVER_READY] = TO(READY) | TO(FRESH) | TO(MAIL) | TO(CHUNK) | TO(AUTH) | TO(CLOSED),
 	[SMTP_SERVER_MAIL] = TO(READY) | TO(RCPT) | TO(CHUNK) | TO(CLOSED),
 	[SMTP_SERVER_RCPT] = TO(READY) | TO(RCPT) | TO(DATA) | TO(CHUNK) | TO(CLOSED),
@@ -58,6 +58,7 @@ struct smtp_terms smtp_server_terms(const struct smtp_server *s)
 	return (struct smtp_terms){.config = s->config,
 		.secured = s->secured,
 		.bound = s->bound,
+		.xclient = s->xclient,
 		.utf8 = s->flags & ENVELOPE_UTF8};
 }
 
@@ -141,6 +142,17 @@ static void start_clock(struct smtp_server *s, msec now)
 	s->answered = false;
 }
 
+void smtp_server_say_banner(struct smtp_server *s)
+{
+	struct str words = s->config->words.banner;
+	struct buf text;
+	buf_init(&text, 1024);
+	smtp_server_add_words(
+		s, &text, words.len ? words : STR("%{hostname} ESMTP rockdove"), STR_NONE);
+	smtp_server_say(s, (struct smtp_reply){.code = 220, .text = buf_str(&text)});
+	buf_release(&text);
+}
+
 void smtp_server_greet(struct smtp_server *s, msec now, const struct smtp_reply *instead)
 {
 	ASSERT(s->state == SMTP_SERVER_GREETING);
@@ -150,14 +162,8 @@ void smtp_server_greet(struct smtp_server *s, msec now, const struct smtp_reply 
 		smtp_server_close(s, SMTP_CLOSE_ANSWER);
 		return;
 	}
-	struct str words = s->config->words.banner;
-	struct buf text;
-	buf_init(&text, 1024);
-	smtp_server_add_words(
-		s, &text, words.len ? words : STR("%{hostname} ESMTP rockdove"), STR_NONE);
 	smtp_server_enter(s, SMTP_SERVER_FRESH);
-	smtp_server_say(s, (struct smtp_reply){.code = 220, .text = buf_str(&text)});
-	buf_release(&text);
+	smtp_server_say_banner(s);
 	smtp_server_settle(s);
 }
 
@@ -272,7 +278,8 @@ static void describe(struct smtp_server *s, enum smtp_event_type type, struct sm
 		break;
 	case SMTP_EVENT_MAIL:
 	case SMTP_EVENT_RCPT:
-	case SMTP_EVENT_AUTH: smtp_server_parse_asked(s, type, e); break;
+	case SMTP_EVENT_AUTH:
+	case SMTP_EVENT_XCLIENT: smtp_server_parse_asked(s, type, e); break;
 	case SMTP_EVENT_CHUNK: e->chunk = s->chunk; break;
 	case SMTP_EVENT_END:
 		e->size = s->body.size;
@@ -301,6 +308,7 @@ bool smtp_server_next(struct smtp_server *s, struct smtp_event *ret_event)
 		SMTP_EVENT_END,
 		SMTP_EVENT_STARTTLS,
 		SMTP_EVENT_AUTH,
+		SMTP_EVENT_XCLIENT,
 		SMTP_EVENT_CLOSE,
 	};
 	if (!s->pending) return false;
@@ -367,5 +375,6 @@ void smtp_server_secured(struct smtp_server *s)
 	smtp_server_enter(s, SMTP_SERVER_FRESH);
 }
 
+void smtp_server_offer_xclient(struct smtp_server *s) { s->xclient = true; }
 void smtp_server_bound(struct smtp_server *s) { s->bound = true; }
 void smtp_server_authenticated(struct smtp_server *s) { s->authenticated = true; }

@@ -76,6 +76,8 @@ enum smtp_event_type {
 	/* Verdict: mechanism and, with has_initial, response; or, without mechanism, a further
 	 * response.  Answer 334 with a challenge (base64) as text, 235, or 5xx.  */
 	SMTP_EVENT_AUTH,
+	/* Verdict: attributes.  At 220 all that was said is forgotten, and the session begins anew.  */
+	SMTP_EVENT_XCLIENT,
 	/* No verdict: send the output, then close.  closing: why.  */
 	SMTP_EVENT_CLOSE,
 };
@@ -106,6 +108,7 @@ struct smtp_event {
 	struct str mechanism;  /* AUTH: upper case; empty: a further response */
 	struct str response; /* AUTH: base64 as received, "=" given as empty; "*" never gets here */
 	bool has_initial;    /* AUTH */
+	struct str attributes;     /* XCLIENT: what smtp_xclient_parse takes */
 	enum smtp_closing closing; /* CLOSE */
 }; /* strings are borrowed until the event is answered, or until the next feed */
 
@@ -137,7 +140,8 @@ struct smtp_server {
 	uint8_t after_chunk; /* state behind a chunk that is refused */
 	bool esmtp : 1;
 	bool secured : 1;
-	bool bound : 1; /* TLS has a channel binding */
+	bool xclient : 1; /* the client may speak for others */
+	bool bound : 1;   /* TLS has a channel binding */
 	bool authenticated : 1;
 	bool tls_begins : 1; /* 220 was said to STARTTLS: what comes in clear is not the client's */
 	bool skip_line : 1;  /* the line is too long: its rest is dropped */
@@ -210,6 +214,8 @@ void smtp_server_shut(struct smtp_server *s, struct smtp_reply reply);
 void smtp_server_secured(struct smtp_server *s);
 /* And it can bind a login to itself: auth_bound is offered.  */
 void smtp_server_bound(struct smtp_server *s);
+/* The client may use XCLIENT; before the greeting.  */
+void smtp_server_offer_xclient(struct smtp_server *s);
 /* AUTH has succeeded (before its 235 is answered): MAIL is open on a submission listener.  */
 void smtp_server_authenticated(struct smtp_server *s);
 

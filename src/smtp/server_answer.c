@@ -1,4 +1,5 @@
 #include "smtp/server_private.h"
+#include "smtp/xclient.h"
 
 static bool is_positive(const struct smtp_reply *reply) { return reply->code < 400; }
 
@@ -122,6 +123,25 @@ static void answer_auth(struct smtp_server *s, const struct smtp_reply *reply)
 		smtp_server_blame(s, *reply); /* who guesses passwords is to be stopped */
 }
 
+/* The session of somebody else begins; who he is was told with it, or will be by EHLO.  */
+static void answer_xclient(struct smtp_server *s, const struct smtp_reply *reply)
+{
+	struct str args = str_trim(buf_str(&s->line));
+	struct smtp_xclient told;
+	if (!is_positive(reply)) {
+		smtp_server_say(s, *reply);
+		return;
+	}
+	smtp_command_word(&args);
+	ASSERT(smtp_xclient_parse(args, &told));
+	s->esmtp = told.esmtp;
+	s->authenticated = false;
+	buf_release(&s->helo);
+	if (told.helo.len) smtp_server_keep_helo(s, told.helo);
+	smtp_server_enter(s, told.helo.len ? SMTP_SERVER_READY : SMTP_SERVER_FRESH);
+	smtp_server_say_banner(s);
+}
+
 void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
 {
 	static const struct {
@@ -134,6 +154,7 @@ void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
 		{SMTP_EVENT_END, answer_end},
 		{SMTP_EVENT_STARTTLS, answer_starttls},
 		{SMTP_EVENT_AUTH, answer_auth},
+		{SMTP_EVENT_XCLIENT, answer_xclient},
 	};
 	ASSERT(s->awaited && !(s->pending & s->awaited));
 	size_t i = 0;

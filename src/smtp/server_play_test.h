@@ -4,6 +4,7 @@
  *	MAIL    250, but <refused@example.org> 550 5.7.1
  *	DATA    354, but 452 4.3.1 when `full`
  *	END     250, queued as 3XAMPLE1D
+ *	XCLIENT 220, but of [192.0.2.99] 421 and the end
  *	AUTH    PLAIN with the right response 235, without one 334 first; anything else 535  */
 #ifndef SMTP_SERVER_PLAY_TEST_H
 #define SMTP_SERVER_PLAY_TEST_H
@@ -81,6 +82,11 @@ static inline struct smtp_reply play_verdict(struct play *p, const struct smtp_e
 	case SMTP_EVENT_END: return SMTP_REPLY(250, 0, 0, 0, "3XAMPLE1D");
 	case SMTP_EVENT_STARTTLS: return (struct smtp_reply){.code = 220};
 	case SMTP_EVENT_AUTH: return play_auth(p, e);
+	case SMTP_EVENT_XCLIENT:
+		if (!str_contains(e->attributes, STR("192.0.2.99")))
+			return (struct smtp_reply){.code = 220};
+		return (struct smtp_reply){
+			.code = 421, .enhanced = {4, 7, 0}, .text = STR("too many"), .close = true};
 	default: break;
 	}
 	if (str_eq(e->path.text, STR("refused@example.org")))
@@ -91,7 +97,7 @@ static inline struct smtp_reply play_verdict(struct play *p, const struct smtp_e
 static inline void play_note(struct play *p, const struct smtp_event *e)
 {
 	static const char *const names[] = {"HELO", "MAIL", "RCPT", "DATA", "CHUNK", "END",
-		"ABANDON", "RESET", "STARTTLS", "AUTH", "CLOSE"};
+		"ABANDON", "RESET", "STARTTLS", "AUTH", "XCLIENT", "CLOSE"};
 	struct buf *b = &p->events;
 	if (e->type == SMTP_EVENT_CHUNK) {
 		assert_true(e->chunk.len > 0);
@@ -116,6 +122,7 @@ static inline void play_note(struct play *p, const struct smtp_event *e)
 		assert_int_equal(e->size, p->content.len);
 		buf_printf(b, " size=%llu flags=%u", (unsigned long long)e->size, e->flags);
 	}
+	if (e->type == SMTP_EVENT_XCLIENT) buf_printf(b, " " STR_FMT, STR_ARG(e->attributes));
 	if (e->type == SMTP_EVENT_CLOSE) buf_printf(b, " %d", (int)e->closing);
 	buf_add_c(b, '\n');
 }
@@ -129,6 +136,7 @@ static inline void play_take(struct play *p, const struct smtp_event *e)
 	case SMTP_EVENT_DATA:
 	case SMTP_EVENT_STARTTLS:
 	case SMTP_EVENT_AUTH:
+	case SMTP_EVENT_XCLIENT:
 	case SMTP_EVENT_END:
 		assert_true(smtp_server_waits(&p->s));
 		assert_int_equal(smtp_server_deadline(&p->s), MSEC_NEVER);

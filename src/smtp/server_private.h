@@ -50,6 +50,11 @@ void smtp_server_forget(struct smtp_server *s);
 /* The content that came will not be completed.  */
 void smtp_server_abandon(struct smtp_server *s);
 
+/* The first words of a session, and those behind XCLIENT.  */
+void smtp_server_say_banner(struct smtp_server *s);
+/* What a client calls itself is anybody's text: printable ASCII is kept, 255 octets of it.  */
+void smtp_server_keep_helo(struct smtp_server *s, struct str name);
+
 /* At the end of each step: close when memory, or the room for replies, ran out in it.  */
 void smtp_server_settle(struct smtp_server *s);
 

@@ -115,6 +115,7 @@ void smtp_server_parse_asked(
 	smtp_command_word(&line);
 	if (type == SMTP_EVENT_MAIL) ASSERT(smtp_command_mail(line, &terms, ret_event, &refusal));
 	if (type == SMTP_EVENT_RCPT) ASSERT(smtp_command_rcpt(line, &terms, ret_event, &refusal));
+	if (type == SMTP_EVENT_XCLIENT) ret_event->attributes = line;
 	if (type != SMTP_EVENT_AUTH) return;
 	ret_event->mechanism = smtp_command_word(&line);
 	ret_event->has_initial = line.len > 0;

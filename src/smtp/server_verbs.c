@@ -1,5 +1,6 @@
 #include "smtp/extension.h"
 #include "smtp/server_private.h"
+#include "smtp/xclient.h"
 
 enum {
 	VERB_CLEAR = 1,  /* goes before TLS where that is required (RFC 3207 4) */
@@ -33,8 +34,7 @@ static const struct smtp_reply ok = REPLY(250, 2, 0, 0, "Ok");
 
 /* ---- The session ---- */
 
-/* What a client calls itself is anybody's text: printable ASCII is kept, 255 octets of it.  */
-static void keep_helo(struct smtp_server *s, struct str name)
+void smtp_server_keep_helo(struct smtp_server *s, struct str name)
 {
 	buf_clear(&s->helo);
 	s->no_memory |= !buf_add(&s->helo, str_head(name, s->helo.max));
@@ -65,7 +65,7 @@ static void hello(struct smtp_server *s, const struct smtp_server_command *c, bo
 		return;
 	}
 	smtp_server_forget(s);
-	keep_helo(s, c->args);
+	smtp_server_keep_helo(s, c->args);
 	s->esmtp = esmtp;
 	smtp_server_enter(s, SMTP_SERVER_READY);
 	smtp_server_raise(s, SMTP_EVENT_HELO);
@@ -168,6 +168,18 @@ void smtp_server_auth_line(struct smtp_server *s, struct str line)
 	smtp_server_blame(s, SMTP_REPLY(501, 5, 7, 0, "Authentication aborted"));
 }
 
+static void xclient(struct smtp_server *s, const struct smtp_server_command *c)
+{
+	struct smtp_xclient told;
+	if (!s->xclient)
+		smtp_server_blame(s, SMTP_REPLY(550, 5, 7, 0, "Error: insufficient authorization"));
+	else if (!smtp_xclient_parse(c->args, &told))
+		smtp_server_blame(
+			s, SMTP_REPLY(501, 5, 5, 4, "Error: bad XCLIENT attribute name or value"));
+	else
+		smtp_server_ask(s, SMTP_EVENT_XCLIENT, c->line);
+}
+
 /* ---- Questions ---- */
 
 static void vrfy(struct smtp_server *s, const struct smtp_server_command *c)
@@ -244,6 +256,12 @@ static const struct verb verbs[] = {
 		.run = auth,
 		.refuse = {[FRESH] = &helo_first,
 			[MAIL] = &in_transaction,
+			[RCPT] = &in_transaction,
+			[BDAT] = &in_transaction}},
+	{.name = STR("XCLIENT"),
+		.flags = VERB_CLEAR | VERB_HIDDEN,
+		.run = xclient,
+		.refuse = {[MAIL] = &in_transaction,
 			[RCPT] = &in_transaction,
 			[BDAT] = &in_transaction}},
 	{.name = STR("QUIT"), .syntax = STR("QUIT"), .flags = VERB_CLEAR, .run = quit},

@@ -1,4 +1,4 @@
-"""Clients that come through somebody else: a load balancer with the PROXY protocol."""
+"""Clients that come through somebody else: a load balancer with the PROXY protocol, a mail proxy with XCLIENT."""
 import socket
 import struct
 import subprocess
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness import Talk, free_port, need, queued_id, running, wait_for
-from test_tls import SecureTalk
+from test_tls import SecureTalk, record_of_hello, trusting
 
 LOCAL = 'domain "example.com" { users = ["alice"] }\nrelay_from = ["192.0.2.0/24"]\n'
 LINE = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 25\r\n"
@@ -103,7 +103,6 @@ def test_before_tls(proxied, header):
 
 def test_header_and_hello_in_one(proxied):
     """TLS octets that come together with the header are TLS's."""
-    from test_tls import record_of_hello
     with socket.create_connection(("127.0.0.1", proxied.implicit), timeout=10) as s:
         s.sendall(LINE + record_of_hello())
         assert s.recv(1) == b"\x16"
@@ -209,3 +208,144 @@ def test_curl_tells_for_itself(proxied, tmp_path):
                     "a@b.example", "--mail-rcpt", "alice@example.com", "-T", str(tmp_path / "mail")],
                    check=True, timeout=20)
     assert b"[127.0.0.1]" in received(proxied)
+
+
+# ---- XCLIENT -------------------------------------------------------------------------------------
+
+@pytest.fixture
+def spoken(make_server):
+    server = make_server(LOCAL, start=False)
+    server.inner, server.submission = free_port(), free_port()
+    server.configure(LOCAL + f'''
+        listen inner {{ bind = "127.0.0.1:{server.inner}", xclient_from = ["127.0.0.1", "192.0.2.66"] }}
+        listen submission {{ bind = "127.0.0.1:{server.submission}", role = submission, tls = starttls,
+                             xclient_from = "127.0.0.1" }}
+        limits {{ connections_per_client = 2 }}
+    ''')
+    return server.start()
+
+
+def test_xclient_for_those_listed_alone(spoken):
+    with Talk(spoken.port) as t:
+        assert "XCLIENT" not in t.expect("EHLO c", "250")
+        assert t.ask("XCLIENT ADDR=192.0.2.7").startswith("550 5.7.0")
+        t.expect("MAIL FROM:<a@b.example>", "250")
+        assert t.ask("RCPT TO:<x@far.test>").startswith("550 5.7.1")
+    with Talk(spoken.inner) as t:
+        assert "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT" in t.expect("EHLO c", "250")
+
+
+def test_xclient_names_the_client(spoken):
+    with Talk(spoken.inner) as t:
+        t.expect("EHLO proxy", "250")
+        t.expect("XCLIENT NAME=far.test ADDR=192.0.2.7 PORT=4711 HELO=told PROTO=ESMTP", "220 mail.example.com ESMTP")
+        t.expect("MAIL FROM:<a@b.example>", "250")
+        t.expect("RCPT TO:<alice@example.com>", "250")
+        t.expect("RCPT TO:<x@far.test>", "250")             # 192.0.2.0/24 may relay
+        t.expect("RSET", "250")
+        t.expect("XCLIENT ADDR=IPV6:2001:db8::7 HELO=[UNAVAILABLE]", "220")
+        assert t.ask("MAIL FROM:<a@b.example>").startswith("503")
+        queued_id(t.mail("alice@example.com", helo="other"))
+        assert t.ask("RCPT TO:<x@far.test>").startswith("503")
+        t.expect("MAIL FROM:<a@b.example>", "250")
+        assert t.ask("RCPT TO:<x@far.test>").startswith("550 5.7.1")
+    assert b"from other ([IPv6:2001:db8::7])" in received(spoken)
+    line = spoken.wait_log("event=accepted")
+    assert "2001:db8::7" in line and "helo=other" in line
+
+
+def test_xclient_that_is_not_known_may_nothing(make_server):
+    """The default lets loopback relay; who comes through it, and cannot be told, may not."""
+    server = make_server('domain "example.com" { users = ["alice"] }\n', start=False)
+    port = free_port()
+    server.configure('domain "example.com" { users = ["alice"] }\n'
+                     f'listen inner {{ bind = "127.0.0.1:{port}", xclient_from = "127.0.0.1" }}\n')
+    server.start()
+    with Talk(port) as t:
+        t.expect("XCLIENT ADDR=[UNAVAILABLE] NAME=[TEMPUNAVAIL]", "220")
+        t.expect("EHLO c", "250")
+        t.expect("MAIL FROM:<a@b.example>", "250")
+        assert t.ask("RCPT TO:<x@far.test>").startswith("550 5.7.1")
+        t.expect("RSET", "250")
+        queued_id(t.mail("alice@example.com"))
+    message = server.mailbox("alice", "example.com").wait()[0]
+    assert b"127.0.0.1" not in message
+
+
+def test_xclient_logs_in(spoken):
+    with Talk(spoken.submission) as t:
+        t.expect("EHLO c", "250")
+        assert t.ask("MAIL FROM:<alice@example.com>").startswith("530")
+        t.expect("XCLIENT LOGIN=alice+40example.com ADDR=198.51.100.7", "220")
+        queued_id(t.mail("alice@example.com", sender="alice@example.com"))
+        t.expect("XCLIENT LOGIN=[UNAVAILABLE]", "220")
+        t.expect("EHLO c", "250")
+        assert t.ask("MAIL FROM:<alice@example.com>").startswith("530")
+    assert "account=alice@example.com" in spoken.wait_log("event=accepted", "client=198.51.100.7")
+
+
+def test_what_xclient_said_before_starttls_is_forgotten(spoken):
+    with Talk(spoken.submission) as t:
+        t.expect("EHLO c", "250")
+        t.expect("XCLIENT LOGIN=alice+40example.com ADDR=198.51.100.7", "220")
+        t.expect("EHLO c", "250")
+        t.expect("STARTTLS", "220")
+        t.socket = trusting().wrap_socket(t.socket)
+        t.expect("EHLO c", "250")
+        assert t.ask("MAIL FROM:<alice@example.com>").startswith("530")
+        t.expect("XCLIENT LOGIN=alice+40example.com", "220")
+        queued_id(t.mail("alice@example.com", sender="alice@example.com"))
+    line = spoken.wait_log("event=accepted")
+    assert "client=127.0.0.1" in line and "account=alice@example.com" in line
+    assert b"with ESMTPSA" in received(spoken)
+
+
+def test_xclient_is_counted_as_the_client_told(spoken):
+    def become(t, address):
+        return t.ask(f"XCLIENT ADDR={address}")
+    talks = []
+    for _ in range(2):
+        talks.append(Talk(spoken.inner))
+        assert become(talks[-1], "192.0.2.7").startswith("220")
+    with Talk(spoken.inner) as t:
+        assert become(t, "192.0.2.8").startswith("220")
+        assert become(t, "192.0.2.7") == "421 4.7.0 Error: too many connections from your address"
+        assert t.closed()
+    talks[0].close()
+
+    def fits():
+        with Talk(spoken.inner) as t:
+            return become(t, "192.0.2.7").startswith("220")
+    wait_for(fits, 10, "room for another of this client")
+    talks[1].close()
+
+
+def test_xclient_in_disorder(spoken):
+    with Talk(spoken.inner) as t:
+        for bad in "", " ADDR=nonsense", " FOO=bar", " HELO=a+0Ab", " ADDR=192.0.2.1 ADDR=192.0.2.1":
+            assert t.ask("XCLIENT" + bad).startswith("501 5.5.4"), bad
+        t.expect("EHLO c", "250")
+        t.expect("MAIL FROM:<a@b.example>", "250")
+        assert t.ask("XCLIENT ADDR=192.0.2.7").startswith("503 5.5.1")
+
+
+def test_xclient_from_swaks(spoken):
+    said = subprocess.run([need("swaks"), "-s", "127.0.0.1", "-p", str(spoken.inner), "-tls", "-t", "alice@example.com",
+                           "-f", "a@b.example", "--xclient-addr", "192.0.2.7", "--xclient-name", "far.test",
+                           "--xclient-helo", "told.test"], capture_output=True, timeout=30)
+    assert said.returncode == 0, said.stdout
+    message = received(spoken)
+    assert b"([192.0.2.7])" in message and b"with ESMTPS" in message
+
+
+def test_xclient_behind_the_proxy_protocol(make_server):
+    """The one who may speak for others is the one whom the load balancer names."""
+    server = make_server(LOCAL, start=False)
+    port = free_port()
+    server.configure(LOCAL + f'listen both {{ bind = "127.0.0.1:{port}", proxy_from = "127.0.0.1", '
+                     'xclient_from = "192.0.2.7" }\n')
+    server.start()
+    with arriving(LINE)(port) as t:
+        assert "XCLIENT" in t.expect("EHLO c", "250")
+    with arriving(LINE.replace(b"2.7", b"2.8"))(port) as t:
+        assert "XCLIENT" not in t.expect("EHLO c", "250")
