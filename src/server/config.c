@@ -196,6 +196,14 @@ static const struct config_key dns_keys[] = {
 	{0},
 };
 
+static const struct config_key mta_sts_keys[] = {
+	{"enable", CONFIG_BOOL, offsetof(struct config, mta_sts.enable), "true",
+		.help = "whether the policies of other domains are looked at"},
+	{"port", CONFIG_PORT, offsetof(struct config, mta_sts.port), "443",
+		.help = "of the web servers that have them; another one is for tests"},
+	{0},
+};
+
 static const struct config_key history_keys[] = {
 	{"keep", CONFIG_TIME, offsetof(struct config, history.keep), "7d", 0, DAYS(3650),
 		.help = "how long the lives of messages are kept; 0 is not at all"},
@@ -240,6 +248,7 @@ const struct config_key config_keys[] = {
 	{"limits", CONFIG_BLOCK, 0, .keys = limits_keys,
 		.help = "what one client, and all, may use"},
 	{"dns", CONFIG_BLOCK, 0, .keys = dns_keys, .help = "name servers"},
+	{"mta_sts", CONFIG_BLOCK, 0, .keys = mta_sts_keys, .help = "MTA-STS of other domains"},
 	{"history", CONFIG_BLOCK, 0, .keys = history_keys, .help = "lives of finished messages"},
 	{"http", CONFIG_BLOCK, 0, .keys = http_keys, .help = "the console"},
 	{"log", CONFIG_BLOCK, 0, .keys = log_keys, .help = "the log"},

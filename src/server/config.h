@@ -48,6 +48,11 @@ struct config {
 	} dns;
 
 	struct {
+		bool enable;
+		uint16_t port;
+	} mta_sts;
+
+	struct {
 		msec keep;
 		uint64_t size;
 	} history;

@@ -203,6 +203,7 @@ static bool open_router(struct server *s)
 	struct router_options options = {
 		.resolver = s->resolver,
 		.latency = s->latency,
+		.mtasts = server_policies(s),
 		.hostname = server_config(s)->hostname,
 		.listening = s->listening,
 		.listening_count = s->listening_count,
@@ -348,6 +349,7 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	if (error) return refuse(s, EX_IOERR, ret_exit, "spool", why ? why : strerror(-error));
 	open_history(s);
 	if (!open_routing(s, &why)) return refuse(s, EX_UNAVAILABLE, ret_exit, "dns", why);
+	server_open_policies(s);
 	if (!open_queue(s)) return refuse(s, EX_OSERR, ret_exit, "queue", "out of memory");
 	struct buf bind_why;
 	buf_init(&bind_why, 1024);
@@ -460,7 +462,6 @@ void server_free(struct server *s)
 	outbound_free(s->outbound);
 	s->outbound = NULL;
 	if (s->router) router_free(s->router);
-	server_close_dns(s);
 	if (s->spool)
 		spool_close(
 			s->spool); /* commits under way end here: inbound and queue are still there */
@@ -468,6 +469,8 @@ void server_free(struct server *s)
 	inbound_free(s->inbound);
 	if (s->history) history_close(s->history);
 	if (s->history_workers) io_workers_stop(s->history_workers);
+	server_close_policies(s); /* what the workers write for it is written */
+	server_close_dns(s);
 	if (s->latency) latency_free(s->latency);
 	accounts_release(s->accounts);
 	config_leave(s->office);
