@@ -29,6 +29,8 @@ const struct cli_command cli_commands[] = {
 			"      --message FILE         a whole message as it is, - is standard input\n"
 			"      --helo NAME            what to call ourselves\n"
 			"      --tls off|opportunistic|starttls|implicit\n"
+			"      --tls-verify           the certificate has to be the server's\n"
+			"      --user NAME            log in; --password-file FILE, --auth MECHANISM\n"
 			"      --repeat N             send so many, over --connections N at once\n"
 			"      --until ehlo|mail|rcpt|data   stop after the reply to that\n"
 			"      --trace                the conversation on standard error: < server, > we\n",

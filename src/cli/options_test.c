@@ -108,12 +108,12 @@ static void dispatch(void **state)
 				 A("-h@b.example"), NULL}),
 		EXIT_CONFIG);
 	/* What cannot be secure says so.  */
-	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("--tls"), A("starttls"),
+	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("--tls"), A("perhaps"),
 				 A("a@b.example"), NULL}),
-		EXIT_UNAVAILABLE);
+		EXIT_USAGE);
 	assert_int_equal(run((char *[]){A("rockdove"), A("send"), A("--user"), A("x"),
 				 A("a@b.example"), NULL}),
-		EXIT_UNAVAILABLE);
+		EXIT_USAGE);
 	assert_int_equal(
 		run((char *[]){A("rockdove"), A("send"), A("not an address"), NULL}), EXIT_USAGE);
 	assert_int_equal(run((char *[]){A("rockdove"), A("queue"), A("lst"), NULL}), EXIT_USAGE);

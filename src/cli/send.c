@@ -1,6 +1,7 @@
 /* rockdove send: one message, from the command line.  */
 #include "cli/send.h"
 
+#include "cli/password.h"
 #include "mail/address.h"
 
 #include <pwd.h>
@@ -91,20 +92,29 @@ static int read_until(struct send_options *o, struct str value)
 	return wrong("--until wants ehlo, mail, rcpt or data;", value);
 }
 
-/* Said clearly instead of sending what was meant to be secret in clear.  */
-static int read_tls(struct str value)
+static int read_tls(struct send_options *o, struct str value)
 {
-	if (str_eq(value, STR("off")) || str_eq(value, STR("opportunistic"))) return EXIT_DONE;
-	if (!str_eq(value, STR("starttls")) && !str_eq(value, STR("implicit")))
-		return wrong("--tls wants off, opportunistic, starttls or implicit;", value);
-	cli_say("send", "this build cannot do TLS yet");
-	return EXIT_UNAVAILABLE;
+	static const char *const names[] = {[TALK_TLS_OFF] = "off",
+		[TALK_TLS_OPPORTUNISTIC] = "opportunistic",
+		[TALK_TLS_STARTTLS] = "starttls",
+		[TALK_TLS_IMPLICIT] = "implicit"};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (!str_ieq(value, str_from_c(names[i]))) continue;
+		o->tls = (enum talk_tls)i;
+		return EXIT_DONE;
+	}
+	return wrong("--tls wants off, opportunistic, starttls or implicit;", value);
 }
 
-static int cannot_secure(const char *what)
+static int read_mechanism(struct send_options *o, struct str value)
 {
-	cli_say("send", "this build cannot do TLS yet, which %s needs", what);
-	return EXIT_UNAVAILABLE;
+	const char *name;
+	for (uint32_t i = 0; (name = sasl_client_known(i)); i++) {
+		if (!str_ieq(value, str_from_c(name))) continue;
+		o->auth = str_from_c(name);
+		return EXIT_DONE;
+	}
+	return wrong("--auth wants a mechanism such as SCRAM-SHA-256, PLAIN or XOAUTH2;", value);
 }
 
 static int read_number(struct str value, uint64_t max, const char *what, uint64_t *to)
@@ -126,11 +136,11 @@ static int take_option(struct send_options *o, int option, struct str value)
 	case OPT_HEADER: return add(&o->headers, &o->header_count, value);
 	case OPT_ATTACH: return add(&o->files, &o->file_count, value);
 	case OPT_MESSAGE: o->message = value; return EXIT_DONE;
-	case OPT_TLS: return read_tls(value);
-	case OPT_TLS_VERIFY: return cannot_secure("--tls-verify");
-	case OPT_USER: return cannot_secure("--user");
-	case OPT_PASSWORD_FILE: return cannot_secure("--password-file");
-	case OPT_AUTH: return cannot_secure("--auth");
+	case OPT_TLS: return read_tls(o, value);
+	case OPT_TLS_VERIFY: o->tls_verify = true; return EXIT_DONE;
+	case OPT_USER: o->user = value; return EXIT_DONE;
+	case OPT_PASSWORD_FILE: o->password_file = value; return EXIT_DONE;
+	case OPT_AUTH: return read_mechanism(o, value);
 	case OPT_HELO: o->helo = value; return EXIT_DONE;
 	case OPT_REPEAT: return read_number(value, UINT32_MAX, "--repeat", &o->repeat);
 	case OPT_CONNECTIONS:
@@ -139,6 +149,21 @@ static int take_option(struct send_options *o, int option, struct str value)
 	case OPT_TRACE: o->trace = true; return EXIT_DONE;
 	default: return EXIT_USAGE;
 	}
+}
+
+static int check_security(const struct send_options *o)
+{
+	const char *what = NULL;
+	if ((o->password_file.len || o->auth.len) && !o->user.len)
+		what = "--password-file and --auth need --user";
+	else if (o->user.len && !o->server.len)
+		what = "--user needs --server: no exchanger knows it";
+	else if (o->tls == TALK_TLS_IMPLICIT && !o->server.len)
+		what = "--tls implicit needs --server: exchangers have STARTTLS";
+	else if (o->tls_verify && o->tls < TALK_TLS_STARTTLS)
+		what = "--tls-verify needs --tls starttls or implicit: what may be sent in clear need not be verified";
+	if (what) cli_say("send", "%s", what);
+	return what ? EXIT_USAGE : EXIT_DONE;
 }
 
 static int check_options(const struct send_options *o)
@@ -157,7 +182,7 @@ static int check_options(const struct send_options *o)
 	struct str from = compose_address(o->from);
 	if (o->from.ptr && from.len && !address_parse(from, true, true, &a))
 		return wrong("the sender", o->from);
-	return EXIT_DONE;
+	return check_security(o);
 }
 
 static int read_options(struct send_options *o, int argc, char **argv)
@@ -239,20 +264,48 @@ void send_default_sender(struct buf *to, struct str hostname)
 	buf_printf(to, "%s@" STR_FMT, user && *user ? user : "nobody", STR_ARG(hostname));
 }
 
+/* ---- the run ---- */
+
+static int open_security(struct send *s, struct buf *secret)
+{
+	const struct send_options *o = s->options;
+	struct talk_security *security = &s->security;
+	security->tls = o->tls;
+	security->verify = o->tls_verify ? TLS_VERIFY_NAME : TLS_VERIFY_NONE;
+	security->user = o->user;
+	security->mechanism = o->auth;
+	if (o->tls != TALK_TLS_OFF) {
+		struct buf why;
+		buf_init(&why, 1000);
+		security->context = tls_client_context(STR_NONE, &why);
+		if (!security->context) cli_say("send", STR_FMT, STR_ARG(buf_str(&why)));
+		buf_release(&why);
+		if (!security->context) return EXIT_SOFTWARE;
+	}
+	if (!o->user.len) return EXIT_DONE;
+	int code = cli_password(s->world->io, "send", o->password_file, secret);
+	security->secret = buf_str(secret);
+	return code;
+}
+
 static int run(const struct cli *cli, struct send_options *o)
 {
 	struct cli_world w;
-	struct buf sender;
+	struct buf sender, secret;
 	int code = cli_world_open(&w, cli, "send");
 	if (code) return code;
 	buf_init(&sender, 1024);
+	buf_init(&secret, CLI_TOKEN_MAX);
 	if (!o->helo.len) o->helo = w.config->hostname;
 	send_default_sender(&sender, w.config->hostname);
 	if (!o->from.ptr) o->from = buf_str(&sender);
 	struct send s = {.command = "send", .world = &w, .options = o, .config = {.helo = o->helo}};
 	code = compose(&s, o, buf_str(&sender));
 	if (!code) code = send_envelope(&s);
+	if (!code) code = open_security(&s, &secret);
 	if (!code) code = send_run(&s);
+	tls_context_release(s.security.context);
+	cli_password_clear(&secret);
 	free(s.envelope.recipients);
 	buf_release(&s.message.content);
 	buf_release(&sender);
@@ -262,7 +315,7 @@ static int run(const struct cli *cli, struct send_options *o)
 
 int cli_send(const struct cli *cli, int argc, char **argv)
 {
-	struct send_options o = {.repeat = 1, .connections = 1};
+	struct send_options o = {.repeat = 1, .connections = 1, .tls = TALK_TLS_OPPORTUNISTIC};
 	int code = read_options(&o, argc, argv);
 	if (!code) code = run(cli, &o);
 	free(o.recipients);

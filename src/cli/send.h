@@ -23,6 +23,9 @@ struct send_options {
 	struct str helo;
 	uint64_t repeat, connections;
 	enum send_until until;
+	enum talk_tls tls;
+	bool tls_verify;
+	struct str user, password_file, auth;
 	bool trace;
 };
 
@@ -35,6 +38,7 @@ struct send {
 	struct cli_world *world;
 	const struct send_options *options;
 	struct smtp_client_config config;
+	struct talk_security security; /* its context and its secret are the run's */
 	struct composed message;
 	struct envelope envelope;
 	struct latency *latency;

@@ -210,6 +210,7 @@ static void lane_connect(struct lane *lane)
 	const struct route_target *target = &lane->group->targets[lane->target];
 	lane->talk = (struct talk){.io = s->world->io,
 		.config = &s->config,
+		.security = &s->security,
 		.events = &talk_events,
 		.trace = s->options->trace};
 	talk_begin(&lane->talk, str_from_c(target->host), &target->address);
@@ -295,7 +296,8 @@ static int fix_targets(struct send *s)
 {
 	struct net_address addresses[TARGETS_MAX];
 	struct send_group *g = &s->groups[0];
-	int count = cli_resolve(s->command, s->options->server, 25, addresses, TARGETS_MAX);
+	uint16_t port = s->options->tls == TALK_TLS_IMPLICIT ? 465 : 25;
+	int count = cli_resolve(s->command, s->options->server, port, addresses, TARGETS_MAX);
 	if (!count) return EXIT_UNAVAILABLE;
 	g->fixed = calloc((size_t)count, sizeof *g->fixed);
 	if (!g->fixed) return EXIT_SOFTWARE;

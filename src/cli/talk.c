@@ -1,49 +1,11 @@
-#include "cli/talk.h"
+/* The conversation: its connection, its letters, its end.  */
+#include "cli/talk_parts.h"
 
 enum {
 	CONNECT_TIMEOUT_MS = 30 * 1000,
 	PIECE = 32 << 10,
 	UNSENT_MAX = 256 << 10,
-	TRACE_LINE_MAX = 64 << 10,
 };
-
-/* ---- trace ---- */
-
-static void trace_line(const struct talk *t, char mark, struct str line)
-{
-	double ms = (double)(io_now_us(t->io) - t->began_us) / 1000;
-	fprintf(stderr, "%9.3f %c ", ms, mark);
-	for (size_t i = 0; i < line.len; i++) {
-		unsigned char c = (unsigned char)line.ptr[i];
-		if (c < ' ' && c != '\t')
-			fprintf(stderr, "\\x%02x", c);
-		else
-			fputc(c, stderr);
-	}
-	fputc('\n', stderr);
-}
-
-/* Whole lines of what one side says; '<' the server, '>' we.  */
-static void trace(struct talk *t, char mark, struct str octets)
-{
-	if (!t->trace) return;
-	struct buf *kept = &t->traced[mark == '>'];
-	while (octets.len) {
-		struct str line;
-		bool whole = str_cut(&octets, '\n', &line);
-		if (!buf_add(kept, line)) buf_clear(kept);
-		if (!whole) return;
-		struct str all = buf_str(kept);
-		if (all.len && all.ptr[all.len - 1] == '\r') all.len--;
-		trace_line(t, mark, all);
-		buf_clear(kept);
-	}
-}
-
-static void trace_note(struct talk *t, const char *what)
-{
-	if (t->trace) trace_line(t, '*', str_from_c(what));
-}
 
 /* ---- the end ---- */
 
@@ -51,11 +13,11 @@ static void trace_note(struct talk *t, const char *what)
 static void release(struct talk *t)
 {
 	io_timer_cancel(t->io, &t->timer);
+	talk_secure_end(t);
 	io_close(&t->stream);
 	if (t->live) smtp_client_release(&t->client);
 	t->live = false;
-	buf_release(&t->traced[0]);
-	buf_release(&t->traced[1]);
+	talk_trace_end(t);
 }
 
 /* `over` may free t, so it is told last: at once, or when talk_work returns.  */
@@ -65,7 +27,7 @@ static void end_with(struct talk *t, struct outcome why)
 	if (words.len) memmove(t->why_text, words.ptr, words.len);
 	t->why = why;
 	t->why.text = str_of(t->why_text, words.len);
-	trace_note(t, "closed");
+	talk_trace_note(t, "closed");
 	release(t);
 	t->ended = true;
 	if (!t->busy) t->events->over(t, &t->why);
@@ -77,7 +39,7 @@ static void cannot_connect(struct talk *t, const char *why)
 {
 	char text[OUTCOME_TEXT_MAX];
 	snprintf(text, sizeof text, "connect to %s: %s", t->host, why);
-	trace_note(t, text);
+	talk_trace_note(t, text);
 	end_with(t, outcome_local(OUTCOME_DEFERRED, "4.4.1", str_from_c(text)));
 }
 
@@ -139,8 +101,8 @@ static bool flush(struct talk *t)
 {
 	struct str output = smtp_client_output(&t->client);
 	if (!output.len) return false;
-	trace(t, '>', output);
-	bool sent = io_send(&t->stream, output);
+	talk_trace_output(t, output);
+	bool sent = talk_secure_send(t, output);
 	smtp_client_sent(&t->client, output.len);
 	if (!sent)
 		smtp_client_lost(&t->client, io_now(t->io), STR("connection lost while sending"));
@@ -151,15 +113,22 @@ static void on_event(struct talk *t, const struct smtp_client_event *event)
 {
 	switch (event->type) {
 	case SMTP_CLIENT_EVENT_READY:
+		if (!talk_login_done(t)) return;
 		t->was_ready = true;
 		t->ready_us = (uint32_t)(io_now_us(t->io) - t->began_us);
-		t->offered_starttls = t->client.offer.starttls;
+		t->offered_starttls |= t->client.offer.starttls;
 		return;
 	case SMTP_CLIENT_EVENT_CONTENT:
 		CONTAINER_OF(event->transaction, struct talk_letter, transaction)->wanted = true;
 		return;
 	case SMTP_CLIENT_EVENT_DONE: letter_done(t, event->transaction); return;
 	case SMTP_CLIENT_EVENT_FAILED:
+		if (talk_secure_failed(t, &event->outcome)) {
+			release(t);
+			t->again = true;
+			io_timer_set(t->io, &t->timer, io_now(t->io));
+			return;
+		}
 		flush(t);
 		end_with(t, event->outcome);
 		return;
@@ -168,7 +137,10 @@ static void on_event(struct talk *t, const struct smtp_client_event *event)
 		end_with(t, (struct outcome){0});
 		return;
 	case SMTP_CLIENT_EVENT_STARTTLS:
-	case SMTP_CLIENT_EVENT_AUTH: UNREACHABLE(); /* config asks for neither */
+		t->offered_starttls = true;
+		talk_secure_begin(t);
+		return;
+	case SMTP_CLIENT_EVENT_AUTH: talk_login_step(t, event->challenge); return;
 	}
 }
 
@@ -176,7 +148,7 @@ static bool take_events(struct talk *t)
 {
 	bool any = false;
 	struct smtp_client_event event;
-	while (!t->ended && smtp_client_next(&t->client, &event)) {
+	while (!t->ended && t->live && smtp_client_next(&t->client, &event)) {
 		any = true;
 		on_event(t, &event);
 	}
@@ -209,16 +181,16 @@ void talk_work(struct talk *t)
 {
 	if (t->busy || t->ended || !t->live) return;
 	t->busy = true;
-	for (bool more = true; more && !t->ended && !t->taken_over;) {
+	for (bool more = true; more && t->live && !t->taken_over;) {
 		more = take_events(t);
-		if (!t->ended) more |= offer(t);
-		if (!t->ended && !t->taken_over) more |= give_content(t);
-		if (!t->ended && !t->taken_over) more |= flush(t);
+		if (t->live) more |= offer(t);
+		if (t->live && !t->taken_over) more |= give_content(t);
+		if (t->live && !t->taken_over) more |= flush(t);
 	}
 	t->busy = false;
 	if (t->ended)
 		t->events->over(t, &t->why);
-	else if (!t->taken_over)
+	else if (t->live && !t->taken_over)
 		watch_deadline(t);
 }
 
@@ -234,27 +206,59 @@ static void connected(struct io_stream *s, int error)
 		cannot_connect(t, strerror(error));
 		return;
 	}
-	t->live = smtp_client_init(&t->client, t->config, io_now(t->io));
+	talk_secure_configure(t);
+	t->live = smtp_client_init(&t->client, &t->smtp, io_now(t->io));
 	if (!t->live) {
 		cannot_connect(t, "out of memory");
 		return;
 	}
 	t->connected = true;
-	trace_note(t, t->host);
+	talk_trace_note(t, t->host);
 	io_read_on(s);
+	if (t->smtp.implicit_tls) talk_secure_begin(t);
 	talk_work(t);
+}
+
+void talk_heard(struct talk *t, struct str octets)
+{
+	talk_trace(t, '<', octets);
+	if (!t->taken_over) {
+		smtp_client_feed(&t->client, io_now(t->io), octets);
+		return;
+	}
+	t->busy = true;
+	t->events->raw(t, octets);
+	t->busy = false;
+}
+
+void talk_lost(struct talk *t, struct str why)
+{
+	if (t->ended) return;
+	if (!t->taken_over) {
+		smtp_client_lost(&t->client, io_now(t->io), why);
+		return;
+	}
+	t->busy = true;
+	end_with(t, outcome_local(OUTCOME_DEFERRED, "4.4.2", why));
+	t->busy = false;
+}
+
+static void go_on(struct talk *t)
+{
+	if (t->ended)
+		t->events->over(t, &t->why);
+	else
+		talk_work(t);
 }
 
 static void received(struct io_stream *s, struct str octets)
 {
 	struct talk *t = talk_of(s);
-	trace(t, '<', octets);
-	if (t->taken_over) {
-		t->events->raw(t, octets);
-		return;
-	}
-	smtp_client_feed(&t->client, io_now(t->io), octets);
-	talk_work(t);
+	if (t->tls)
+		talk_secure_received(t, octets);
+	else
+		talk_heard(t, octets);
+	go_on(t);
 }
 
 static void drained(struct io_stream *s) { talk_work(talk_of(s)); }
@@ -262,22 +266,24 @@ static void drained(struct io_stream *s) { talk_work(talk_of(s)); }
 static void ended(struct io_stream *s, int error)
 {
 	struct talk *t = talk_of(s);
-	struct str why =
-		error ? str_from_c(strerror(error)) : STR("the server has closed the connection");
-	if (t->taken_over) {
-		end_with(t, outcome_local(OUTCOME_DEFERRED, "4.4.2", why));
-		return;
-	}
-	smtp_client_lost(&t->client, io_now(t->io), why);
-	talk_work(t);
+	talk_lost(t,
+		error ? str_from_c(strerror(error)) : STR("the server has closed the connection"));
+	go_on(t);
 }
 
 static const struct io_stream_events stream_events = {
 	.connected = connected, .received = received, .drained = drained, .ended = ended};
 
+static void connect_now(struct talk *t);
+
 static void fire(struct timer *timer)
 {
 	struct talk *t = CONTAINER_OF(timer, struct talk, timer);
+	if (t->again) {
+		t->again = false;
+		connect_now(t);
+		return;
+	}
 	if (!t->connected) {
 		cannot_connect(t, t->connect_error ? strerror(t->connect_error) : "timed out");
 		return;
@@ -305,18 +311,28 @@ static void name_host(struct talk *t, struct str host, const struct net_address 
 		snprintf(t->host + len, sizeof t->host - len, ":%u", address->port);
 }
 
+static void connect_now(struct talk *t)
+{
+	t->connected = t->shaking = false;
+	talk_trace_begin(t);
+	t->connect_error = -io_connect(t->io, &t->stream, &stream_events, &t->address, NULL);
+	io_timer_set(t->io, &t->timer, io_now(t->io) + (t->connect_error ? 0 : CONNECT_TIMEOUT_MS));
+}
+
 void talk_begin(struct talk *t, struct str host, const struct net_address *address)
 {
-	struct talk fresh = {
-		.io = t->io, .config = t->config, .events = t->events, .trace = t->trace};
+	struct talk fresh = {.io = t->io,
+		.config = t->config,
+		.security = t->security,
+		.events = t->events,
+		.trace = t->trace,
+		.address = *address};
 	*t = fresh;
 	t->timer.fire = fire;
 	t->began_us = io_now_us(t->io);
-	buf_init(&t->traced[0], TRACE_LINE_MAX);
-	buf_init(&t->traced[1], TRACE_LINE_MAX);
 	name_host(t, host, address);
-	t->connect_error = -io_connect(t->io, &t->stream, &stream_events, address, NULL);
-	io_timer_set(t->io, &t->timer, io_now(t->io) + (t->connect_error ? 0 : CONNECT_TIMEOUT_MS));
+	snprintf(t->name, sizeof t->name, STR_FMT, STR_ARG(str_head(host, sizeof t->name - 1)));
+	connect_now(t);
 }
 
 void talk_quit(struct talk *t)
@@ -333,6 +349,6 @@ void talk_take_over(struct talk *t)
 
 void talk_send(struct talk *t, struct str octets)
 {
-	trace(t, '>', octets);
-	if (!io_send(&t->stream, octets)) io_timer_set(t->io, &t->timer, io_now(t->io));
+	talk_trace(t, '>', octets);
+	if (!talk_secure_send(t, octets)) io_timer_set(t->io, &t->timer, io_now(t->io));
 }

@@ -3,10 +3,29 @@
 #define CLI_TALK_H
 
 #include "cli/cli.h"
+#include "crypto/sasl_client.h"
+#include "crypto/tls.h"
 #include "io/io.h"
 #include "smtp/client.h"
 
 struct talk;
+
+enum talk_tls {
+	TALK_TLS_OFF,
+	TALK_TLS_OPPORTUNISTIC, /* when it is offered and works; else in clear */
+	TALK_TLS_STARTTLS,
+	TALK_TLS_IMPLICIT, /* from the first octet */
+};
+
+/* What a conversation is to be protected with, and who logs in.  */
+struct talk_security {
+	enum talk_tls tls;
+	enum tls_verify verify;
+	struct tls_context *context; /* NULL with OFF alone */
+	struct str user;             /* empty: nobody */
+	struct str secret;           /* the password, or the token */
+	struct str mechanism;        /* empty: the best */
+};
 
 /* One message: its transaction, and the content, which is kept by the caller until `done`.  */
 struct talk_letter {
@@ -35,6 +54,7 @@ struct talk {
 	struct timer timer;
 	struct smtp_client client;
 	const struct smtp_client_config *config;
+	const struct talk_security *security; /* NULL: in clear, without a login */
 	const struct talk_events *events;
 	bool trace; /* show all on standard error */
 	bool was_ready;
@@ -45,13 +65,22 @@ struct talk {
 	int64_t began_us;
 	int connect_error; /* found at once, told soon */
 	bool live, connected, busy, ended, taken_over;
+	struct net_address address;
+	char name[256];                 /* of the host, as given */
+	struct smtp_client_config smtp; /* config, and what the security makes of it */
+	struct tls *tls;                /* NULL in clear */
+	struct sasl_client *login;
+	bool shaking;  /* hands, so nothing else is said */
+	bool in_clear; /* TLS has failed and may be done without */
+	bool again;    /* another connection is to be made */
+	bool hidden;   /* the output shows a secret */
 	struct outcome why;
 	char why_text[OUTCOME_TEXT_MAX];
 	struct talk_letter *letters[2];
 	struct buf traced[2]; /* unfinished lines of both sides */
 };
 
-/* Connect to address, which belongs to host (a name, or "").  io, config, events and trace are set; all are kept.
+/* Connect to address, which belongs to host (a name, or "").  io, config, security, events and trace are set; all are kept.
  * `over` comes in any case, never before this returns.  */
 void talk_begin(struct talk *t, struct str host, const struct net_address *address);
 /* Give a letter: only in `ready` or when smtp_client_ready.  What the peer's offer cannot carry gets its outcomes at once,

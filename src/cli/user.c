@@ -1,14 +1,13 @@
 /* rockdove user: accounts for submission.  The file is the server's too, who reads it again by itself.  */
+#include "cli/password.h"
 #include "cli/world.h"
 #include "io/file.h"
 #include "policy/accounts.h"
 
 #include <errno.h>
 #include <jansson.h>
-#include <termios.h>
-#include <unistd.h>
 
-enum { FILE_MAX = 256 << 20, PASSWORD_MAX = 1000 };
+enum { FILE_MAX = 256 << 20 };
 
 enum { OPT_PASSWORD_FILE, OPT_JSON, OPTIONS };
 const struct cli_option cli_user_options[] = {
@@ -46,38 +45,6 @@ static int save(struct user *u, struct str text)
 
 /* ---- passwords ---- */
 
-static int read_file(struct user *u, struct buf *password)
-{
-	char path[4096];
-	snprintf(path, sizeof path, STR_FMT, STR_ARG(u->password_file));
-	int error = io_file_load(u->world.io, path, password);
-	if (error) {
-		cli_say("user", "%s: %s", path, strerror(-error));
-		return EXIT_IO;
-	}
-	while (password->len && strchr("\r\n", password->ptr[password->len - 1])) password->len--;
-	return EXIT_DONE;
-}
-
-static int ask(struct buf *password)
-{
-	struct termios before, quiet;
-	bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-	if (terminal) {
-		quiet = before;
-		quiet.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-		fputs("Password: ", stderr);
-	}
-	char c;
-	while (read(STDIN_FILENO, &c, 1) == 1 && c != '\n') buf_add_c(password, c);
-	if (terminal) {
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-		fputc('\n', stderr);
-	}
-	return EXIT_DONE;
-}
-
 static bool derive(struct user *u, struct str password, struct sasl_keys *keys)
 {
 	for (enum sasl_hash h = 0; h < SASL_HASHES; h++) {
@@ -91,17 +58,16 @@ static bool derive(struct user *u, struct str password, struct sasl_keys *keys)
 static int set_password(struct user *u, struct buf *out)
 {
 	struct buf password;
-	buf_init(&password, PASSWORD_MAX);
-	int code = u->password_file.len ? read_file(u, &password) : ask(&password);
+	buf_init(&password, CLI_PASSWORD_MAX);
+	int code = cli_password(u->world.io, "user", u->password_file, &password);
 	struct sasl_keys keys = {0};
 	if (code == EXIT_DONE && (!buf_ok(&password) || !derive(u, buf_str(&password), &keys))) {
 		cli_say("user",
 			"this cannot be a password; any text of 1 to %d octets without control characters can",
-			PASSWORD_MAX);
+			CLI_PASSWORD_MAX);
 		code = EXIT_DATA;
 	}
-	if (password.ptr) explicit_bzero(password.ptr, password.cap);
-	buf_release(&password);
+	cli_password_clear(&password);
 	if (code == EXIT_DONE && !account_line(out, u->name, &keys)) code = EXIT_SOFTWARE;
 	return code;
 }

@@ -238,6 +238,8 @@ const struct config_key config_keys[] = {
 		.read = read_control, .help = "the control socket"},
 	{"listen", CONFIG_OTHER, 0, .read = config_read_listeners, .help = "listen NAME { ... }"},
 	{"tls", CONFIG_BLOCK, 0, .keys = tls_keys, .help = "certificate and key"},
+	{"acme", CONFIG_BLOCK, 0, .keys = config_acme_keys,
+		.help = "a certificate from an authority"},
 	{"relay_from", CONFIG_OTHER, offsetof(struct config, relay_from),
 		"[\"127.0.0.0/8\", \"::1\"]", .read = config_read_ranges,
 		.help = "clients that may send to anywhere without logging in"},
@@ -311,6 +313,7 @@ struct config *config_read(
 	c->queue.hostname = c->hostname;
 	c->queue.domains = &c->domains;
 	check_http(&r, root);
+	config_check_acme(&r, root);
 
 	if (!r.complaints.count) return c;
 	complaints_print(&r.complaints, complaints);

@@ -10,6 +10,9 @@
 #include "route/resolver.h"
 #include "route/rule.h"
 
+/* How an ACME authority is shown that a name is ours (RFC 8555 8.3, RFC 8737).  */
+enum acme_method { ACME_HTTP, ACME_TLS_ALPN };
+
 struct config {
 	struct arena arena; /* owns every string and array below */
 	struct str file;    /* where it was read from; empty: the defaults */
@@ -56,6 +59,15 @@ struct config {
 		msec keep;
 		uint64_t size;
 	} history;
+	struct {
+		bool agree; /* else nothing is asked for */
+		struct str directory, email, ca_file;
+		const struct str *names;
+		uint32_t name_count;
+		enum acme_method method;
+		const struct net_address *binds;
+		uint32_t bind_count;
+	} acme;
 	struct {
 		struct str bind, token_file;
 	} http;
