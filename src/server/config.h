@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "inbound/listener.h"
 #include "policy/access.h"
-#include "policy/domain.h"
+#include "policy/senders.h"
 #include "queue/queue.h"
 #include "route/resolver.h"
 #include "route/rule.h"
@@ -28,6 +28,7 @@ struct config {
 	struct access_list relay_from;
 
 	struct domains domains;
+	struct senders senders;
 	struct route_table routes; /* with the local domains in it */
 
 	struct queue_options queue;
@@ -38,6 +39,7 @@ struct config {
 		uint32_t connections, connections_per_client;
 		uint32_t errors;
 		msec timeout;
+		msec hold;
 		uint32_t login_failures;
 		msec login_pause;
 		uint64_t memory, disk_free;

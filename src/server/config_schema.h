@@ -86,6 +86,8 @@ void config_read_listeners(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_domains(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_senders(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_routes(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_ranges(
