@@ -68,6 +68,11 @@ struct config {
 		bool enable;
 		uint16_t port;
 	} mta_sts;
+	struct {
+		struct str from; /* empty: no reports */
+		struct str contact, organization;
+		msec period;
+	} tls_report;
 
 	struct {
 		msec keep;

@@ -23,9 +23,10 @@ struct server {
 	struct io_workers *history_workers;
 	struct latency *latency;
 	struct resolver *resolver;
-	struct io_fetcher *fetcher; /* policies.c; NULL: the web cannot be asked */
-	struct mtasts *mtasts;      /* likewise */
-	struct list retired;        /* resolvers of earlier configurations: dns.c */
+	struct io_fetcher *fetcher;  /* policies.c; NULL: the web cannot be asked */
+	struct mtasts *mtasts;       /* likewise */
+	struct tls_reports *reports; /* likewise */
+	struct list retired;         /* resolvers of earlier configurations: dns.c */
 	struct router *router;
 	struct queue *queue;
 	struct outbound *outbound;
@@ -97,6 +98,10 @@ void server_close_dns(struct server *s);
 void server_open_policies(struct server *s);
 /* The policies, where the configuration in force wants them; else NULL.  Follows that configuration.  */
 struct mtasts *server_policies(struct server *s);
+/* There is another configuration.  */
+void server_configure_policies(struct server *s);
+/* Nothing new is asked: while queue and spool are there.  */
+void server_stop_policies(struct server *s);
 void server_close_policies(struct server *s);
 
 #endif

@@ -1,5 +1,6 @@
 /* What other domains ask of those who bring them mail: MTA-STS, and the web that it needs.  */
 #include "server/parts.h"
+#include "server/tls_report.h"
 
 static uint64_t seed(struct server *s)
 {
@@ -23,7 +24,8 @@ void server_open_policies(struct server *s)
 		.log = s->log};
 	if (s->fetcher) s->mtasts = mtasts_new(s->io, &options, seed(s));
 	buf_release(&path);
-	if (s->mtasts) return;
+	s->reports = tls_reports_new(s);
+	if (s->mtasts && s->reports) return;
 	log_begin(s->log, LOG_ERROR, STR_NONE, "no-mta-sts");
 	log_str(s->log, "why", STR("out of memory, or of threads"));
 	log_end(s->log);
@@ -37,8 +39,14 @@ struct mtasts *server_policies(struct server *s)
 	return c->mta_sts.enable ? s->mtasts : NULL;
 }
 
+void server_configure_policies(struct server *s) { tls_reports_configure(s->reports); }
+
+void server_stop_policies(struct server *s) { tls_reports_stop(s->reports); }
+
 void server_close_policies(struct server *s)
 {
+	tls_reports_free(s->reports);
+	s->reports = NULL;
 	mtasts_free(s->mtasts);
 	s->mtasts = NULL;
 	io_fetcher_stop(s->fetcher);

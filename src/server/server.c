@@ -5,6 +5,7 @@
 #include "route/router.h"
 #include "server/acme.h"
 #include "server/parts.h"
+#include "server/tls_report.h"
 
 #include <errno.h>
 #include <sysexits.h>
@@ -186,8 +187,12 @@ static void destination_gone(void *context, struct destination *d)
 
 static bool open_queue(struct server *s)
 {
-	struct outbound_parts parts = {
-		.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
+	struct outbound_parts parts = {.io = s->io,
+		.spool = s->spool,
+		.latency = s->latency,
+		.log = s->log,
+		.note_tls = s->reports ? tls_reports_note : NULL,
+		.note_context = s->reports};
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
 	struct queue_drivers drivers = {
@@ -350,6 +355,7 @@ bool server_reload(struct server *s, struct config *config)
 	if (s->history) history_limits(s->history, config->history.keep, config->history.size);
 	server_configure_control(s);
 	server_configure_acme(s);
+	server_configure_policies(s);
 	config_leave(before);
 	log_begin(s->log, LOG_INFO, STR_NONE, "reloaded");
 	log_end(s->log);
@@ -407,6 +413,7 @@ void server_free(struct server *s)
 	io_timer_cancel(s->io, &s->stop_timer);
 	io_timer_cancel(s->io, &s->queue_timer);
 	server_close_control(s);
+	server_stop_policies(s);
 	acme_free(s->acme);
 	s->acme = NULL;
 	if (s->inbound) inbound_drop(s->inbound);
