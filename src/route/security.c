@@ -124,10 +124,10 @@ void security_decide(const struct security_facts *f, struct security *ret)
 	add_name(s, f->host);
 	by_rule(s, f);
 	if (f->local || f->rule == ROUTE_TLS_OFF) return;
-	if (f->excepted) {
+	if (f->exception) {
 		s->excepted = true;
 		s->level = SECURITY_MAY;
-		say(s, "opportunistic, by an exception");
+		say(s, "opportunistic, by an exception until " STR_FMT, STR_ARG(f->exception->day));
 		return;
 	}
 	if (f->tlsa_state == TLSA_FAILED) {

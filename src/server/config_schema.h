@@ -52,6 +52,7 @@ extern const struct config_key config_keys[]; /* of struct config; ends with a r
 extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_domain_keys[];
 extern const struct config_key config_listen_keys[];
+extern const struct config_key config_except_keys[];
 extern const struct config_key config_acme_keys[]; /* of struct config */
 /* What only the whole can tell of them: the certificate is theirs.  */
 void config_check_acme(struct config_reader *r, const struct ucl_value *root);
@@ -91,6 +92,8 @@ void config_read_domains(
 void config_read_senders(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_routes(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_exceptions(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_ranges(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
