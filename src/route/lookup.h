@@ -53,6 +53,7 @@ struct route_lookup_private {
 	bool by_latency;
 	bool allow_loopback;
 	bool lmtp;
+	bool login; /* the rule has a user */
 	enum route_tls tls;
 	uint16_t port;
 	bool looped;      /* something was dropped because it leads back here */

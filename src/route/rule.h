@@ -34,6 +34,14 @@ struct route_rate {
 	msec per;
 };
 
+/* Where OAuth's tokens come from: client credentials (RFC 6749 4.4).  */
+struct route_token {
+	struct str url; /* empty: not from here */
+	struct str client_id;
+	struct str client_secret_file;
+	struct str scope;
+};
+
 struct route_rule {
 	struct str name; /* as configured, lower case */
 	bool local;      /* made from a `domain` block */
@@ -48,8 +56,11 @@ struct route_rule {
 	enum route_tls tls;
 	uint32_t connections;
 	struct route_rate rate;
-	struct str user;
+	struct str user; /* to log in as; empty: nobody.  With one of the next three */
 	struct str password_file;
+	const char *const *token_command; /* a program and its arguments, NULL-terminated; NULL: none */
+	struct route_token token;
+	struct str auth; /* the mechanism; empty: the best */
 	bool allow_loopback;
 	msec timeout;         /* 0: RFC 5321 4.5.3.2 */
 	struct map_node node; /* the table's */

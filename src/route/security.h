@@ -40,6 +40,7 @@ struct security_facts {
 	bool local;        /* a socket, or LMTP: rule alone counts */
 	bool configured;   /* the host stands in the rule */
 	bool excepted;     /* an exception for the domain is in force */
+	bool login;        /* we log in there */
 	bool mx_secure;    /* by DNSSEC, the domain does have this host */
 	struct str domain; /* of the recipients; what names the hosts */
 	struct str host;   /* the exchanger, or the configured host */

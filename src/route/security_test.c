@@ -111,6 +111,18 @@ static const struct row rows[] = {
 	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .excepted = true, .tlsa_state = TLSA_FAILED},
 		"opportunistic by rule mx.far.test: opportunistic, by an exception"},
 	{{.rule = ROUTE_TLS_OFF, .excepted = true}, "clear by rule mx.far.test: off"},
+
+	/* Who logs in does not do so in clear, unless that was said.  */
+	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .configured = true, .login = true},
+		"any TLS by rule known mx.far.test: any TLS, for the login"},
+	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .local = true, .login = true},
+		"any TLS by rule mx.far.test: any TLS, for the login"},
+	{{.rule = ROUTE_TLS_VERIFY, .configured = true, .excepted = true, .login = true},
+		"any TLS by rule known mx.far.test: any TLS, for the login"},
+	{{.rule = ROUTE_TLS_VERIFY, .configured = true, .login = true},
+		"verified by rule known mx.far.test: verify"},
+	{{.rule = ROUTE_TLS_OFF, .configured = true, .login = true},
+		"clear by rule known mx.far.test: off"},
 	{{.rule = ROUTE_TLS_REQUIRED, .local = true, .configured = true, TLSA(good)},
 		"any TLS by rule known mx.far.test: required"},
 };

@@ -150,6 +150,7 @@ static void decide_security(struct route_lookup_private *p, struct host *h)
 		.rule = p->tls,
 		.local = p->lmtp,
 		.configured = p->configured,
+		.login = p->login,
 		.mx_secure = l->secure,
 		.domain = str_from_c(l->ascii),
 		.host = str_from_c(h->name),

@@ -40,6 +40,12 @@ const struct config_key config_route_keys[] = {
 		.help = "for AUTH at the next hop"},
 	{"password_file", CONFIG_PATH, offsetof(struct route_rule, password_file), "\"\"",
 		.help = "file with that user's password"},
+	{"token_command", CONFIG_OTHER, offsetof(struct route_rule, token_command), "[]",
+		.read = config_read_token_command, .help = "program that prints a token of OAuth"},
+	{"token", CONFIG_BLOCK, offsetof(struct route_rule, token), .keys = config_token_keys,
+		.help = "where to get a token of OAuth"},
+	{"auth", CONFIG_OTHER, offsetof(struct route_rule, auth), "\"\"",
+		.read = config_read_auth, .help = "the mechanism to log in with"},
 	{"allow_loopback", CONFIG_BOOL, offsetof(struct route_rule, allow_loopback), "false",
 		.help = "whether an exchanger may be on this machine"},
 	{"timeout", CONFIG_TIME, offsetof(struct route_rule, timeout), "0", 0, DAYS(1),
@@ -165,15 +171,6 @@ void config_add_rule(struct config_reader *r, struct route_rule *rule, struct pl
 		STR_ARG(rule->name));
 }
 
-static void check_rule(struct config_reader *r, const struct ucl_value *v, const char *where,
-	const struct route_rule *rule)
-{
-	if (rule->user.len && !rule->password_file.len)
-		config_wrong(r, v, where, "user needs password_file");
-	if (rule->password_file.len && !rule->user.len)
-		config_wrong(r, v, where, "password_file needs user");
-}
-
 static void read_rule(struct config_reader *r, const struct ucl_value *v)
 {
 	char where[300];
@@ -189,7 +186,7 @@ static void read_rule(struct config_reader *r, const struct ucl_value *v)
 	struct route_rule *rule = config_new_rule(r, v, where);
 	if (!rule) return;
 	where[strlen(where) - 1] = 0;
-	check_rule(r, v, where, rule);
+	config_check_login(r, v, where, rule);
 	rule->name = config_copy(r, v->key, true);
 	config_add_rule(r, rule, v->place);
 }
