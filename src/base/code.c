@@ -63,6 +63,18 @@ void base64_add(struct buf *out, struct str octets)
 	out->len += len;
 }
 
+void base64url_add(struct buf *out, struct str octets)
+{
+	size_t start = out->len;
+	base64_add(out, octets);
+	if (!buf_ok(out)) return;
+	while (out->len > start && out->ptr[out->len - 1] == '=') out->len--;
+	for (size_t i = start; i < out->len; i++) {
+		if (out->ptr[i] == '+') out->ptr[i] = '-';
+		if (out->ptr[i] == '/') out->ptr[i] = '_';
+	}
+}
+
 static int base64_value(char c)
 {
 	if (c >= 'A' && c <= 'Z') return c - 'A';

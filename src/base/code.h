@@ -13,6 +13,8 @@ bool hex_decode(struct str text, struct buf *out);
 void base64_add(struct buf *out, struct str octets);
 /* Strict: canonical padding, no foreign octets.  */
 bool base64_decode(struct str text, struct buf *out);
+/* Base64 for URLs, without padding (RFC 4648 5).  */
+void base64url_add(struct buf *out, struct str octets);
 
 /* xtext (RFC 3461 4): printable ASCII but '+' and '=', anything else as +XX.  */
 void xtext_add(struct buf *out, struct str octets);

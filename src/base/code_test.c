@@ -69,6 +69,9 @@ static void test_base64(void **state)
 	}
 	assert_added(base64_add, STR("\xfb\xff\xbf"), "+/+/");
 	assert_decoded(base64_decode, "+/+/", STR("\xfb\xff\xbf"));
+	assert_added(base64url_add, STR("\xfb\xff\xbf"), "-_-_");
+	assert_added(base64url_add, STR("f"), "Zg");
+	assert_added(base64url_add, STR_NONE, "");
 }
 
 static void test_base64_is_strict(void **state)

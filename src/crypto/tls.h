@@ -33,6 +33,8 @@ struct tls_identity {
  * Returns  NULL when one cannot be used; why is appended to `why`.  */
 struct tls_context *tls_server_context(
 	const struct tls_identity *identities, uint32_t count, struct buf *why);
+/* A server's that shows one certificate to an ACME authority, and speaks nothing else (RFC 8737 3).  NULL as above.  */
+struct tls_context *tls_challenge_context(const struct tls_identity *identity, struct buf *why);
 /* A client's.  roots: PEM of the authorities that are trusted; empty: the system's
  * (SSL_CERT_FILE, SSL_CERT_DIR).  NULL as above.  */
 struct tls_context *tls_client_context(struct str roots, struct buf *why);

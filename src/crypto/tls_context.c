@@ -111,11 +111,13 @@ static bool complain(struct buf *why, const char *what)
 static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_len,
 	const unsigned char *offered, unsigned len, void *context)
 {
-	(void)ssl, (void)context;
+	(void)ssl;
+	const char *wanted = context;
 	for (unsigned at = 0; at < len; at += 1U + offered[at]) {
 		*ret_name = offered + at + 1;
 		*ret_len = offered[at];
-		if (str_eq(str_of(*ret_name, *ret_len), STR("smtp"))) return SSL_TLSEXT_ERR_OK;
+		if (str_eq(str_of(*ret_name, *ret_len), str_from_c(wanted)))
+			return SSL_TLSEXT_ERR_OK;
 	}
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -147,7 +149,7 @@ static void note_end(struct tls_context *c, const X509 *certificate)
 }
 
 static bool add_identity(
-	struct tls_context *c, const struct tls_identity *identity, struct buf *why)
+	struct tls_context *c, const struct tls_identity *identity, char *protocol, struct buf *why)
 {
 	SSL_CTX *ssl = common_new(TLS_server_method());
 	if (!ssl) return complain(why, "TLS");
@@ -155,7 +157,7 @@ static bool add_identity(
 	SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_num_tickets(ssl, 1);
 	SSL_CTX_set_dh_auto(ssl, 1);
-	SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
+	SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, protocol);
 	SSL_CTX_set_tlsext_servername_callback(ssl, choose_identity);
 	SSL_CTX_set_tlsext_servername_arg(ssl, c);
 	if (!use_chain(ssl, identity->chain)) return complain(why, "certificate");
@@ -165,8 +167,8 @@ static bool add_identity(
 	return true;
 }
 
-struct tls_context *tls_server_context(
-	const struct tls_identity *identities, uint32_t count, struct buf *why)
+static struct tls_context *server_context(
+	const struct tls_identity *identities, uint32_t count, char *protocol, struct buf *why)
 {
 	ASSERT(count > 0);
 	ERR_clear_error();
@@ -176,11 +178,24 @@ struct tls_context *tls_server_context(
 		return NULL;
 	}
 	for (uint32_t i = 0; i < count; i++)
-		if (!add_identity(c, &identities[i], why)) {
+		if (!add_identity(c, &identities[i], protocol, why)) {
 			tls_context_release(c);
 			return NULL;
 		}
 	return c;
+}
+
+struct tls_context *tls_server_context(
+	const struct tls_identity *identities, uint32_t count, struct buf *why)
+{
+	static char smtp[] = "smtp";
+	return server_context(identities, count, smtp, why);
+}
+
+struct tls_context *tls_challenge_context(const struct tls_identity *identity, struct buf *why)
+{
+	static char acme[] = "acme-tls/1";
+	return server_context(identity, 1, acme, why);
 }
 
 /* ---- a client's ---- */

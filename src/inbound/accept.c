@@ -69,6 +69,7 @@ static struct transaction *transaction_new(struct session *s)
 void transaction_free(struct transaction *t)
 {
 	list_remove(&t->link);
+	submit_end(t);
 	arena_release(&t->arena);
 	pool_give(&t->inbound->transaction_pool, t);
 }
@@ -91,16 +92,26 @@ void transaction_end(struct session *s)
 /* Who has logged in sends in its own name, or (notifications) in none.  */
 static bool may_send_as(const struct session *s, struct str path)
 {
-	return s->account.len == 0 || path.len == 0 || str_ieq(path, s->account);
+	return s->account.len == 0 || path.len == 0 || submit_may_send_as(s, path);
+}
+
+static void refuse_sender(struct session *s, struct str path)
+{
+	struct buf text;
+	buf_init(&text, 1024);
+	buf_printf(&text,
+		"<" STR_FMT ">: Sender address rejected: it is no address of your account " STR_FMT,
+		STR_ARG(str_head(path, 300)), STR_ARG(s->account));
+	refuse(s, path,
+		(struct smtp_reply){.code = 553, .enhanced = {5, 7, 1}, .text = buf_str(&text)});
+	buf_release(&text);
 }
 
 static void on_mail(struct session *s, const struct smtp_event *event)
 {
 	transaction_end(s);
 	if (!may_send_as(s, event->path.text)) {
-		refuse(s, event->path.text,
-			SMTP_REPLY(553, 5, 7, 1,
-				"Sender address rejected: it is not that of your account"));
+		refuse_sender(s, event->path.text);
 		return;
 	}
 	struct inbound *in = s->inbound;
@@ -276,11 +287,11 @@ static void on_data(struct session *s)
 		return;
 	}
 	t->begun = t->has_id = true;
-	if (!write_received(s, t)) t->refused = true;
+	if (!write_received(s, t) || !submit_begin(s)) t->refused = true;
 	smtp_server_answer(&s->smtp, (struct smtp_reply){.code = 354});
 }
 
-static void on_chunk(struct session *s, struct str chunk)
+void session_store(struct session *s, struct str chunk)
 {
 	struct transaction *t = s->transaction;
 	t->envelope.size += chunk.len;
@@ -291,6 +302,14 @@ static void on_chunk(struct session *s, struct str chunk)
 	case SPOOL_WAIT: s->paused = true; break;
 	case SPOOL_REFUSED: t->refused = true; break;
 	}
+}
+
+static void on_chunk(struct session *s, struct str chunk)
+{
+	if (s->transaction->draft)
+		submit_feed(s, chunk, false);
+	else
+		session_store(s, chunk);
 }
 
 static void log_accepted(const struct transaction *t, struct str id)
@@ -396,6 +415,11 @@ static void committed(struct spool_op *op, int error)
 static void on_end(struct session *s)
 {
 	struct transaction *t = s->transaction;
+	if (t->draft) submit_feed(s, STR_NONE, true);
+	if (t->objection.code) {
+		refuse(s, STR_NONE, t->objection);
+		return;
+	}
 	if (t->header.received > RECEIVED_MAX - 1) {
 		refuse(s, STR_NONE,
 			SMTP_REPLY(554, 5, 4, 6,

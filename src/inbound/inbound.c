@@ -65,6 +65,7 @@ static struct office *office_new(const struct inbound_rules *rules)
 			.recipients_max = rules->recipients_max,
 			.errors_max = rules->errors_max,
 			.timeout = rules->timeout,
+			.hold_max = rules->hold,
 		};
 	}
 	return office;

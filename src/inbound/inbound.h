@@ -6,7 +6,7 @@
 #include "crypto/tls.h"
 #include "inbound/listener.h"
 #include "policy/accounts.h"
-#include "policy/domain.h"
+#include "policy/senders.h"
 #include "policy/guard.h"
 #include "queue/queue.h"
 
@@ -19,6 +19,7 @@ struct inbound_rules {
 	const struct listener_options *listeners;
 	uint32_t listener_count;
 	const struct domains *domains;
+	const struct senders *senders;
 	const struct access_list *relay_from;
 	struct tls_context *tls; /* NULL: no listener has TLS; held as long as it is in use */
 	/* The accounts as they are now, held for the caller; NULL: they cannot be read.  */
@@ -28,6 +29,7 @@ struct inbound_rules {
 	uint32_t recipients_max, errors_max;
 	uint32_t connections, connections_per_client;
 	msec timeout;
+	msec hold;                  /* FUTURERELEASE: at most */
 	struct guard_options guard; /* against who guesses passwords */
 	void (*release)(void *owner);
 	void *owner;

@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "inbound/inbound.h"
+#include "mail/draft.h"
 #include "mail/header.h"
 
 /* One configuration in office, or that has sessions left.  */
@@ -55,11 +56,14 @@ struct transaction {
 	struct spool_writer writer;
 	struct spool_op committed;
 	struct header_watch header;
-	bool begun;       /* the writer is open */
-	bool has_id;      /* it was opened: the message has its queue id */
-	bool committing;  /* arena and writer are the spool's until `committed` */
-	bool refused;     /* the spool took no more */
-	struct list link; /* in inbound->orphans, or in none */
+	struct draft *draft; /* the header is still gathered; NULL: content passes as it is */
+	struct smtp_reply
+		objection; /* to the header, said at the end of the content; code 0: none */
+	bool begun;        /* the writer is open */
+	bool has_id;       /* it was opened: the message has its queue id */
+	bool committing;   /* arena and writer are the spool's until `committed` */
+	bool refused;      /* the spool took no more */
+	struct list link;  /* in inbound->orphans, or in none */
 };
 
 /* TLS of a session.  It outlives its session when that ends while the engine is on the thread.  */
@@ -164,12 +168,23 @@ extern const struct smtp_reply login_refusal;
 void login_event(struct session *s, const struct smtp_event *event);
 void login_end(struct session *s);
 
+/* submit.c: what is done for submission alone.  */
+/* Whether who has logged in may send as address.  */
+bool submit_may_send_as(const struct session *s, struct str address);
+/* Content is about to come.  False: no memory.  */
+bool MUST_CHECK submit_begin(struct session *s);
+/* Content has come (last: no more will) while t->draft is there.  */
+void submit_feed(struct session *s, struct str octets, bool last);
+void submit_end(struct transaction *t);
+
 /* xclient.c */
 void xclient_event(struct session *s, const struct smtp_event *event);
 /* What XCLIENT said is forgotten.  */
 void xclient_forget(struct session *s);
 
 /* accept.c: the verdicts.  */
+/* Content goes on to the spool.  */
+void session_store(struct session *s, struct str octets);
 void session_log_client(struct log *log, const struct session *s);
 void session_event(struct session *s, const struct smtp_event *event);
 void transaction_end(struct session *s);

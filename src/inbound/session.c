@@ -37,10 +37,19 @@ void session_linger(struct session *s)
 
 /* ---- in ---- */
 
+/* FUTURERELEASE names dates; the clock on the wall may have been set meanwhile.  */
+static void set_clock(struct session *s, msec now)
+{
+	const struct inbound_rules *rules = &s->office->rules;
+	struct smtp_server_config *config = &s->office->smtp[s->listener - rules->listeners];
+	if (config->submission) config->wall_ahead = io_wall(s->inbound->parts.io) - now;
+}
+
 size_t session_feed(struct session *s, struct str octets)
 {
 	size_t taken = 0;
 	msec now = io_now(s->inbound->parts.io);
+	set_clock(s, now);
 	bool fresh = true;
 	while (!s->closing && (fresh || taken < octets.len)) {
 		fresh = false;

@@ -246,6 +246,7 @@ static int ask(struct token *t)
 	t->fetch.headers = headers;
 	t->fetch.user_password = who.ptr;
 	t->fetch.timeout = TIMEOUT_MS;
+	t->fetch.ca_file = secure_getenv("SSL_CERT_FILE"); /* as for all else that speaks TLS here */
 	int error = buf_ok(&body) && buf_ok(&who) ? io_fetch(out->fetcher, &t->fetch) : -ENOMEM;
 	buf_release(&body);
 	wipe(&who);

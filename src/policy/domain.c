@@ -16,17 +16,11 @@ const struct local_domain *domain_find(const struct domains *d, struct str name)
 	return node ? CONTAINER_OF(node, struct local_domain, node) : NULL;
 }
 
-static bool is_before(struct str a, struct str b)
-{
-	int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
-	return order < 0 || (order == 0 && a.len < b.len);
-}
-
 const struct local_domain *domains_first(const struct domains *d)
 {
 	const struct map_node *first = NULL;
 	for (struct map_node *n = NULL; (n = map_next(&d->names, n));)
-		if (!first || is_before(n->key, first->key)) first = n;
+		if (!first || str_icmp(n->key, first->key) < 0) first = n;
 	return first ? CONTAINER_OF(first, const struct local_domain, node) : NULL;
 }
 

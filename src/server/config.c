@@ -174,6 +174,8 @@ static const struct config_key limits_keys[] = {
 		.help = "bad commands in one session before 421"},
 	{"timeout", CONFIG_TIME, offsetof(struct config, limits.timeout), "5m", 100, DAYS(1),
 		.help = "of silence; RFC 5321 wants 5m"},
+	{"hold", CONFIG_TIME, offsetof(struct config, limits.hold), "30d", 0, DAYS(3650),
+		.help = "how long a submitted message may wait for a date its sender names; 0 is not at all"},
 	{"login_failures", CONFIG_COUNT, offsetof(struct config, limits.login_failures), "20", 0,
 		1000000,
 		.help = "failed logins of a client within login_pause before it is refused; 0 is never"},
@@ -230,10 +232,14 @@ const struct config_key config_keys[] = {
 		.read = read_control, .help = "the control socket"},
 	{"listen", CONFIG_OTHER, 0, .read = config_read_listeners, .help = "listen NAME { ... }"},
 	{"tls", CONFIG_BLOCK, 0, .keys = tls_keys, .help = "certificate and key"},
+	{"acme", CONFIG_BLOCK, 0, .keys = config_acme_keys,
+		.help = "a certificate from an authority"},
 	{"relay_from", CONFIG_OTHER, offsetof(struct config, relay_from),
 		"[\"127.0.0.0/8\", \"::1\"]", .read = config_read_ranges,
 		.help = "clients that may send to anywhere without logging in"},
 	{"domain", CONFIG_OTHER, 0, .read = config_read_domains, .help = "domain \"NAME\" { ... }"},
+	{"senders", CONFIG_OTHER, 0, .read = config_read_senders,
+		.help = "senders { \"ACCOUNT\" = ADDRESS, or a list of them }"},
 	{"route", CONFIG_OTHER, 0, .read = config_read_routes, .help = "route \"NAME\" { ... }"},
 	{"queue", CONFIG_BLOCK, offsetof(struct config, queue), .keys = queue_keys,
 		.help = "retries and returns"},
@@ -279,6 +285,7 @@ static struct config *config_new(struct io *io)
 	io_random(io, &seed, sizeof seed);
 	arena_init(&c->arena, ARENA_MAX);
 	map_init(&c->domains.names, seed);
+	map_init(&c->senders.grants, seed);
 	route_table_init(&c->routes, seed);
 	return c;
 }
@@ -302,6 +309,7 @@ struct config *config_read(
 	c->queue.hostname = c->hostname;
 	c->queue.domains = &c->domains;
 	check_http(&r, root);
+	config_check_acme(&r, root);
 
 	if (!r.complaints.count) return c;
 	complaints_print(&r.complaints, complaints);
@@ -323,6 +331,7 @@ void config_free(struct config *c)
 {
 	if (!c) return;
 	release_domains(&c->domains);
+	map_release(&c->senders.grants);
 	route_table_release(&c->routes);
 	arena_release(&c->arena);
 	free(c);

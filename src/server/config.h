@@ -5,10 +5,13 @@
 #include "base/log.h"
 #include "inbound/listener.h"
 #include "policy/access.h"
-#include "policy/domain.h"
+#include "policy/senders.h"
 #include "queue/queue.h"
 #include "route/resolver.h"
 #include "route/rule.h"
+
+/* How an ACME authority is shown that a name is ours (RFC 8555 8.3, RFC 8737).  */
+enum acme_method { ACME_HTTP, ACME_TLS_ALPN };
 
 struct config {
 	struct arena arena; /* owns every string and array below */
@@ -25,6 +28,7 @@ struct config {
 	struct access_list relay_from;
 
 	struct domains domains;
+	struct senders senders;
 	struct route_table routes; /* with the local domains in it */
 
 	struct queue_options queue;
@@ -35,6 +39,7 @@ struct config {
 		uint32_t connections, connections_per_client;
 		uint32_t errors;
 		msec timeout;
+		msec hold;
 		uint32_t login_failures;
 		msec login_pause;
 		uint64_t memory, disk_free;
@@ -51,6 +56,15 @@ struct config {
 		msec keep;
 		uint64_t size;
 	} history;
+	struct {
+		bool agree; /* else nothing is asked for */
+		struct str directory, email, ca_file;
+		const struct str *names;
+		uint32_t name_count;
+		enum acme_method method;
+		const struct net_address *binds;
+		uint32_t bind_count;
+	} acme;
 	struct {
 		struct str bind, token_file;
 	} http;

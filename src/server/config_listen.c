@@ -142,31 +142,37 @@ static uint16_t default_port(const struct listener_options *l)
 	return l->submission ? 587 : 25;
 }
 
-static void keep_binds(struct config_reader *r, struct listener_options *l,
-	const struct net_address *all, int count)
+static bool keep_binds(struct config_reader *r, const struct net_address *all, int count,
+	const struct net_address **ret_binds, uint32_t *ret_count)
 {
 	struct net_address *binds = config_alloc(r, (size_t)count * sizeof *binds);
-	if (!binds) return;
+	if (!binds) return false;
 	memcpy(binds, all, (size_t)count * sizeof *binds);
-	l->binds = binds;
-	l->bind_count = (uint32_t)count;
+	*ret_binds = binds;
+	*ret_count = (uint32_t)count;
+	return true;
+}
+
+bool config_read_binds(struct config_reader *r, const struct ucl_value *v, const char *where,
+	uint16_t port, const struct net_address **ret_binds, uint32_t *ret_count)
+{
+	struct net_address all[ADDRESSES_MAX];
+	int count = 0;
+	for (const struct ucl_value *t = NULL; (t = config_each_text(r, v, t, where));) {
+		const char *why = NULL;
+		int found = read_address(t->text, port, all + count, ADDRESSES_MAX - count, &why);
+		if (!found) config_wrong(r, t, where, "\"" STR_FMT "\": %s", STR_ARG(t->text), why);
+		count += found;
+	}
+	if (!config_count(v)) config_wrong(r, v, where, "at least one address is wanted");
+	return count > 0 && keep_binds(r, all, count, ret_binds, ret_count);
 }
 
 static void read_bind(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field)
 {
 	struct listener_options *l = CONTAINER_OF(field, struct listener_options, binds);
-	struct net_address all[ADDRESSES_MAX];
-	int count = 0;
-	for (const struct ucl_value *t = NULL; (t = config_each_text(r, v, t, where));) {
-		const char *why = NULL;
-		int found = read_address(
-			t->text, default_port(l), all + count, ADDRESSES_MAX - count, &why);
-		if (!found) config_wrong(r, t, where, "\"" STR_FMT "\": %s", STR_ARG(t->text), why);
-		count += found;
-	}
-	if (!config_count(v)) config_wrong(r, v, where, "at least one address is wanted");
-	if (count) keep_binds(r, l, all, count);
+	(void)config_read_binds(r, v, where, default_port(l), &l->binds, &l->bind_count);
 }
 
 /* ---- blocks ---- */
@@ -265,7 +271,7 @@ bool config_listen(
 	}
 	if (l && found) {
 		*l = (struct listener_options){.name = STR("mx"), .tls = LISTENER_TLS_STARTTLS};
-		keep_binds(&r, l, all, found);
+		(void)keep_binds(&r, all, found, &l->binds, &l->bind_count);
 	}
 	if (!r.complaints.count) use_listeners(c, l, 1);
 	complaints_print(&r.complaints, complaints);

@@ -53,6 +53,9 @@ extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_token_keys[]; /* of struct route_token */
 extern const struct config_key config_domain_keys[];
 extern const struct config_key config_listen_keys[];
+extern const struct config_key config_acme_keys[]; /* of struct config */
+/* What only the whole can tell of them: the certificate is theirs.  */
+void config_check_acme(struct config_reader *r, const struct ucl_value *root);
 
 /* Fill the fields of base from block (NULL: defaults), in the table's order.  where: what the block is called in
  * complaints, with its dot: "queue.", "listen mx.", "".  */
@@ -62,6 +65,10 @@ void config_read_keys(struct config_reader *r, const struct config_key *keys,
 /* "WHERE.KEY is X; ..." at value's place.  */
 void config_wrong(struct config_reader *r, const struct ucl_value *value, const char *where,
 	const char *format, ...) PRINTF_LIKE(4, 5);
+
+/* A list of addresses to listen on, "HOST[:PORT]" with "*" for any.  False: none is among them (said).  */
+bool config_read_binds(struct config_reader *r, const struct ucl_value *value, const char *where,
+	uint16_t port, const struct net_address **ret_binds, uint32_t *ret_count);
 
 /* size zeroed octets of the configuration's arena; NULL: said.  */
 void *config_alloc(struct config_reader *r, size_t size);
@@ -79,6 +86,8 @@ uint32_t config_count(const struct ucl_value *value);
 void config_read_listeners(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_domains(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_senders(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_routes(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);

@@ -248,6 +248,7 @@ static void sample_has_all(void **state)
 	assert_non_null(d);
 	assert_int_equal(d->users.len, 2);
 	assert_int_equal(d->aliases.len, 2);
+	assert_non_null(map_find(&c->senders.grants, STR("alice@example.com")));
 	end(&f);
 	buf_release(&text), buf_release(&whole);
 	io_free(io);
@@ -679,6 +680,30 @@ static void wrong_domains(void **state)
 		"@:1: domain \"a.example\".aliases: a block is wanted, as in aliases { postmaster = alice }\n");
 }
 
+static void senders(void **state)
+{
+	(void)state;
+	struct fixture f;
+	const struct config *c = good(&f,
+		"senders { \"Alice@example.com\" = [Sales@example.com, \"@example.org\"], \"@example.com\" = \"*\" }\n");
+	struct map_node *n = map_find(&c->senders.grants, STR("alice@example.com"));
+	assert_non_null(n);
+	const struct sender_grant *g = CONTAINER_OF(n, struct sender_grant, node);
+	assert_int_equal(g->sender_count, 2);
+	assert_str(g->senders[0], "sales@example.com");
+	assert_str(g->senders[1], "@example.org");
+	assert_non_null(map_find(&c->senders.grants, STR("@example.com")));
+	end(&f);
+	bad("senders { alice = bob@example.com }\n",
+		"@:1: senders: \"alice\" is no account; alice@example.com, or @example.com for all of them, is wanted\n");
+	bad("senders {\n \"a@b.example\" = bob }\n",
+		"@:2: senders: \"bob\" is not an address; sales@example.com, @example.org or \"*\" is wanted\n");
+	bad("senders {\n \"a@b.example\" = \"*\"\n \"A@b.example\" = \"*\" }\n",
+		"@:3: senders: \"A@b.example\" is there already\n");
+	bad("senders = x\n",
+		"@:1: senders: a block is wanted, as in senders { \"alice@example.com\" = \"sales@example.com\" }\n");
+}
+
 static void alias_loops(void **state)
 {
 	(void)state;
@@ -745,6 +770,7 @@ int main(void)
 		cmocka_unit_test(wrong_logins),
 		cmocka_unit_test(logins),
 		cmocka_unit_test(wrong_domains),
+		cmocka_unit_test(senders),
 		cmocka_unit_test(alias_loops),
 		cmocka_unit_test(all_at_once),
 		cmocka_unit_test(missing_file),

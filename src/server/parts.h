@@ -28,6 +28,7 @@ struct server {
 	struct outbound *outbound;
 	struct inbound *inbound;
 	struct control *control;
+	struct acme *acme; /* NULL: certificates are not its business */
 	struct admin *admin;
 	struct accounts *accounts; /* as last read; NULL: not yet, and of which file: */
 	msec accounts_mtime;
@@ -44,6 +45,13 @@ struct server {
 	bool inbound_stopped, outbound_stopped;
 };
 
+/* state.c: what lies under the state directory.  Warn when that is no place for mail.  */
+void server_warn_about_disk(struct server *s, const char *path);
+/* 0 or -errno, and words.  */
+int MUST_CHECK server_open_spool(struct server *s, const char **ret_why);
+/* Without a history there is no trace; mail goes on.  */
+void server_open_history(struct server *s);
+
 /* control.c: the control socket.  Without it the server runs all the same; why is logged.  */
 void server_open_control(struct server *s);
 void server_configure_control(struct server *s);
@@ -57,6 +65,14 @@ bool server_has_account(void *context, struct str local, struct str domain);
  * when no listener has TLS.  False: it cannot be had; why is appended.  */
 bool MUST_CHECK server_tls(
 	struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
+
+/* The certificate in its files is another: have new sessions use it.  The one before stays when it cannot be.  */
+void server_renew_tls(void *context);
+
+/* authority.c: the certificate's authority, when the configuration names one.  False: it cannot be had, why is appended.  */
+bool MUST_CHECK server_open_acme(struct server *s, struct buf *why);
+/* Follow the configuration in force; what cannot be is logged.  */
+void server_configure_acme(struct server *s);
 
 /* dns.c: the resolver, for the router that is made after it.  False: *ret_why.  */
 bool server_open_dns(struct server *s, const char **ret_why);

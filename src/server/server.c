@@ -3,6 +3,7 @@
 #include "inbound/inbound.h"
 #include "outbound/outbound.h"
 #include "route/router.h"
+#include "server/acme.h"
 #include "server/parts.h"
 
 #include <errno.h>
@@ -31,29 +32,6 @@ static struct server *refuse(
 	return NULL;
 }
 
-/* A spool that does not survive a restart of its container, or the power, is a trap for newcomers.  */
-static void warn_about_disk(struct server *s, const char *path)
-{
-	uint64_t free_octets;
-	enum io_fs kind;
-	if (io_fs(s->io, path, &free_octets, &kind) != 0 || kind == IO_FS_DISK) return;
-	static const char *const words[] = {
-		[IO_FS_MEMORY] =
-			"this directory lies in memory (tmpfs): all mail in it is lost when the machine stops; set "
-			"`state` to a directory on a disk",
-		[IO_FS_OVERLAY] =
-			"this directory lies in the container's own layer (overlay): all mail in it is lost when the "
-			"container is removed; mount a volume and set `state` to it",
-		[IO_FS_NETWORK] =
-			"this directory lies on a network or user-space file system: whether it keeps what it "
-			"has acknowledged is up to that system; prefer a local disk",
-	};
-	log_begin(s->log, LOG_WARN, STR_NONE, "state-not-on-disk");
-	log_str(s->log, "path", str_from_c(path));
-	log_str(s->log, "what", str_from_c(words[kind]));
-	log_end(s->log);
-}
-
 /* ---- offices: configurations that somebody still follows ---- */
 
 static void config_leave(void *owner)
@@ -80,6 +58,7 @@ static struct inbound_rules rules_of(struct config_office *office)
 		.listeners = c->listeners,
 		.listener_count = c->listener_count,
 		.domains = &c->domains,
+		.senders = &c->senders,
 		.relay_from = &c->relay_from,
 		.message_max = c->limits.message,
 		.recipients_max = c->limits.recipients,
@@ -87,6 +66,7 @@ static struct inbound_rules rules_of(struct config_office *office)
 		.connections = c->limits.connections,
 		.connections_per_client = c->limits.connections_per_client,
 		.timeout = c->limits.timeout,
+		.hold = c->limits.hold,
 		.guard = {c->limits.login_failures, c->limits.login_pause},
 		.release = config_leave,
 		.owner = office,
@@ -129,40 +109,6 @@ static uint64_t seed(struct server *s)
 	uint64_t value;
 	io_random(s->io, &value, sizeof value);
 	return value;
-}
-
-static char *state_path(struct server *s, const char *name)
-{
-	struct buf path;
-	buf_init(&path, 4096);
-	buf_printf(&path, STR_FMT "/%s", STR_ARG(server_config(s)->state), name);
-	buf_add_c(&path, '\0');
-	return path.ptr; /* the caller frees it */
-}
-
-static int open_spool(struct server *s, const char **ret_why)
-{
-	char *path = state_path(s, "spool");
-	struct spool_options options = {
-		.path = path,
-		.disk_free = server_config(s)->limits.disk_free,
-		.memory_max = server_config(s)->limits.memory,
-		.log = s->log,
-	};
-	struct spool_report report;
-	int64_t began = io_now_us(s->io);
-	*ret_why = strerror(ENOMEM);
-	int error = path ? spool_open(s->io, &options, &s->spool, &report, ret_why) : -ENOMEM;
-	free(path);
-	if (error) return error;
-	log_begin(s->log, LOG_INFO, STR_NONE, "recovered");
-	log_i64(s->log, "messages", report.messages);
-	log_i64(s->log, "recipients", report.recipients);
-	log_i64(s->log, "segments", report.segments);
-	log_i64(s->log, "damaged", report.damaged_records);
-	log_i64(s->log, "ms", (io_now_us(s->io) - began) / 1000);
-	log_end(s->log);
-	return 0;
 }
 
 static bool open_routing(struct server *s, const char **ret_why)
@@ -280,25 +226,6 @@ static bool open_inbound(struct server *s, struct buf *why)
 	return follow(s, s->office, why);
 }
 
-/* Without a history there is no trace; mail goes on.  */
-static void open_history(struct server *s)
-{
-	const struct config *c = server_config(s);
-	int error = -ENOMEM;
-	char *path = state_path(s, "history");
-	s->history_workers = io_workers_start(s->io, 1, "history");
-	if (path && s->history_workers)
-		s->history = history_open(s->io, s->history_workers, path, c->history.keep,
-			c->history.size, s->log, &error);
-	if (!s->history && c->history.keep) {
-		log_begin(s->log, LOG_ERROR, STR_NONE, "no-history");
-		log_str(s->log, "path", str_from_c(path ? path : ""));
-		log_str(s->log, "why", str_from_c(strerror(-error)));
-		log_end(s->log);
-	}
-	free(path);
-}
-
 static void log_ready(struct server *s)
 {
 	for (uint32_t i = 0; i < s->bound_count; i++) {
@@ -340,13 +267,13 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	const char *why = NULL;
 	int error = io_dir_make(io, state);
 	if (error) return refuse(s, EX_CANTCREAT, ret_exit, state, strerror(-error));
-	warn_about_disk(s, state);
-	error = open_spool(s, &why);
+	server_warn_about_disk(s, state);
+	error = server_open_spool(s, &why);
 	if (error == -EWOULDBLOCK)
 		return refuse(s, EX_TEMPFAIL, ret_exit, state,
 			"another server uses this state; stop it first");
 	if (error) return refuse(s, EX_IOERR, ret_exit, "spool", why ? why : strerror(-error));
-	open_history(s);
+	server_open_history(s);
 	if (!open_routing(s, &why)) return refuse(s, EX_UNAVAILABLE, ret_exit, "dns", why);
 	if (!open_queue(s)) return refuse(s, EX_OSERR, ret_exit, "queue", "out of memory");
 	struct buf bind_why;
@@ -361,6 +288,13 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	buf_release(&bind_why);
 	if (!open_router(s)) return refuse(s, EX_OSERR, ret_exit, "router", "out of memory");
 	outbound_configure(s->outbound, s->queue, s->router, &config->domains, config->hostname);
+	if (!server_open_acme(s, &bind_why)) {
+		buf_add_c(&bind_why, '\0');
+		refuse(s, EX_UNAVAILABLE, ret_exit, "acme", bind_why.ptr);
+		buf_release(&bind_why);
+		return NULL;
+	}
+	buf_release(&bind_why);
 	server_open_control(s);
 	io_before_sleep(
 		io, &s->log_hook); /* last: what the others said leaves in the same wake-up */
@@ -369,6 +303,19 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 }
 
 /* ---- reload ---- */
+
+void server_renew_tls(void *context)
+{
+	struct server *s = context;
+	struct buf why;
+	buf_init(&why, 1024);
+	if (!s->stopping && !follow(s, s->office, &why)) {
+		log_begin(s->log, LOG_ERROR, STR_NONE, "certificate-not-read");
+		log_str(s->log, "why", buf_str(&why));
+		log_end(s->log);
+	}
+	buf_release(&why);
+}
 
 bool server_reload(struct server *s, struct config *config)
 {
@@ -399,6 +346,7 @@ bool server_reload(struct server *s, struct config *config)
 	outbound_configure(s->outbound, s->queue, s->router, &config->domains, config->hostname);
 	if (s->history) history_limits(s->history, config->history.keep, config->history.size);
 	server_configure_control(s);
+	server_configure_acme(s);
 	config_leave(before);
 	log_begin(s->log, LOG_INFO, STR_NONE, "reloaded");
 	log_end(s->log);
@@ -456,6 +404,8 @@ void server_free(struct server *s)
 	io_timer_cancel(s->io, &s->stop_timer);
 	io_timer_cancel(s->io, &s->queue_timer);
 	server_close_control(s);
+	acme_free(s->acme);
+	s->acme = NULL;
 	if (s->inbound) inbound_drop(s->inbound);
 	outbound_free(s->outbound);
 	s->outbound = NULL;

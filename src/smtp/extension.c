@@ -17,7 +17,10 @@ static bool always(const struct smtp_terms *terms)
 	return true;
 }
 
-static bool on_submission(const struct smtp_terms *terms) { return terms->config->submission; }
+static bool may_hold(const struct smtp_terms *terms)
+{
+	return terms->config->submission && terms->config->hold_max > 0;
+}
 static bool under_tls(const struct smtp_terms *terms) { return terms->secured; }
 static bool with_auth(const struct smtp_terms *terms)
 {
@@ -154,8 +157,8 @@ static const struct parameter mail_parameters[] = {
 	{.name = STR("RET"), .offered = always, .take = take_ret},
 	{.name = STR("ENVID"), .offered = always, .take = take_envid},
 	{.name = STR("AUTH"), .offered = with_auth, .take = take_auth},
-	{.name = STR("HOLDFOR"), .offered = on_submission, .take = take_holdfor},
-	{.name = STR("HOLDUNTIL"), .offered = on_submission, .take = take_holduntil},
+	{.name = STR("HOLDFOR"), .offered = may_hold, .take = take_holdfor},
+	{.name = STR("HOLDUNTIL"), .offered = may_hold, .take = take_holduntil},
 	{.name = STR("REQUIRETLS"),
 		.offered = under_tls,
 		.take = take_requiretls,
@@ -243,7 +246,7 @@ void smtp_extension_offer(struct buf *out, const struct smtp_terms *terms, msec 
 	}
 	buf_add(out, STR("\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\nCHUNKING\nBINARYMIME"));
 	if (terms->secured) buf_add(out, STR("\nREQUIRETLS"));
-	if (config->submission) {
+	if (may_hold(terms)) {
 		buf_add(out, STR("\nFUTURERELEASE "));
 		buf_add_u64(out, (uint64_t)(config->hold_max / 1000));
 		buf_add_c(out, ' ');

@@ -46,7 +46,7 @@ struct smtp_server_config {
 	uint32_t recipients_max;
 	uint32_t errors_max; /* bad commands before 421 */
 	msec timeout;        /* of silence */
-	msec hold_max;       /* FUTURERELEASE: the longest hold, */
+	msec hold_max;       /* FUTURERELEASE: the longest hold, 0: not offered, */
 	msec wall_ahead;     /* and wall time less monotonic time, kept right by the caller */
 };
 
