@@ -190,8 +190,7 @@ static bool copy_texts(struct client_session *s, struct hop_login *l)
 		arena_copy(&l->arena, rule->auth, &o->only) &&
 		arena_copy(&l->arena, rule->user, &o->user) &&
 		arena_copy(&l->arena, str_from_c(target->host), &o->host) &&
-		(rule->password_file.len == 0 ||
-			arena_copy(&l->arena, rule->password_file, &file));
+		(rule->password_file.len == 0 || arena_copy(&l->arena, rule->password_file, &file));
 	l->password_file = file.ptr;
 	o->token = !file.ptr;
 	o->port = target->address.port;

@@ -33,8 +33,8 @@ struct site {
 	struct list link;       /* in outbound->sites */
 	struct list ready_link; /* in outbound->ready, or in none */
 	struct list idle;       /* struct client_session without work, the last used first */
-	msec login_told;        /* when a failed login was logged; 0: none, or one has worked since */
-	bool warned_open;       /* of a password that others may read */
+	msec login_told;  /* when a failed login was logged; 0: none, or one has worked since */
+	bool warned_open; /* of a password that others may read */
 };
 
 /* outbound.c */

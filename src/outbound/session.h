@@ -48,10 +48,10 @@ struct client_session {
 	struct hop_login *login; /* NULL: none is under way */
 	bool token_renewed;      /* the token before was not taken */
 	struct tls *tls;         /* NULL in clear */
-	char tls_text[100];    /* of the session that is open */
-	uint32_t clear_target; /* TLS with it has failed and may be done without; NO_TARGET */
-	bool shaking;          /* STARTTLS was answered, the handshake is not done */
-	char host[400];        /* "mx1.example.net[192.0.2.1]:25" */
+	char tls_text[100];      /* of the session that is open */
+	uint32_t clear_target;   /* TLS with it has failed and may be done without; NO_TARGET */
+	bool shaking;            /* STARTTLS was answered, the handshake is not done */
+	char host[400];          /* "mx1.example.net[192.0.2.1]:25" */
 	uint16_t host_len;
 	struct flight flights[FLIGHTS];
 	struct timer timer;

@@ -172,10 +172,10 @@ static void finish(struct token *t)
 	}
 }
 
-static void take(struct token *t, struct str said)
+static void take(struct token *t, struct str said, bool json)
 {
 	msec life = 0;
-	if (token_read(said, &t->text, &life, &t->why)) {
+	if (token_read(said, json, &t->text, &life, &t->why)) {
 		msec early = life > 2 * MARGIN_MS ? MARGIN_MS : life / 2;
 		t->until = outbound_now(t->outbound) + life - early;
 	} else if (t->why.len == 0) {
@@ -198,7 +198,7 @@ static void command_done(struct io_child *child)
 		buf_printf(&t->why, "%s ended with status %d%s" STR_FMT, t->argv[0], child->status,
 			words.len ? ": " : "", STR_ARG(words));
 	else
-		take(t, buf_str(&child->output.octets));
+		take(t, buf_str(&child->output.octets), false);
 	io_child_clear(child);
 	finish(t);
 }
@@ -208,8 +208,8 @@ static void command_done(struct io_child *child)
 static void secret_read(struct io_work *work)
 {
 	struct token *t = CONTAINER_OF(work, struct token, work);
-	t->error = io_file_load(
-		t->outbound->parts.io, t->endpoint.client_secret_file.ptr, &t->secret);
+	t->error =
+		io_file_load(t->outbound->parts.io, t->endpoint.client_secret_file.ptr, &t->secret);
 }
 
 /* application/x-www-form-urlencoded.  */
@@ -246,7 +246,6 @@ static int ask(struct token *t)
 	t->fetch.headers = headers;
 	t->fetch.user_password = who.ptr;
 	t->fetch.timeout = TIMEOUT_MS;
-	t->fetch.ca_file = secure_getenv("SSL_CERT_FILE"); /* as for all else that speaks TLS here */
 	int error = buf_ok(&body) && buf_ok(&who) ? io_fetch(out->fetcher, &t->fetch) : -ENOMEM;
 	buf_release(&body);
 	wipe(&who);
@@ -277,7 +276,7 @@ static void fetch_done(struct io_fetch *fetch)
 	else if (fetch->status != 200 && !str_starts(str_trim(said), STR("{")))
 		buf_printf(&t->why, "HTTP status %d", fetch->status);
 	else
-		take(t, said);
+		take(t, said, true);
 	if (t->why.len) buf_printf(&t->why, " (" STR_FMT ")", STR_ARG(t->endpoint.url));
 	io_fetch_clear(fetch);
 	finish(t);
@@ -295,8 +294,8 @@ static void renew(struct token *t)
 		io_work(out->workers, &t->work);
 		return;
 	}
-	int error = io_child_start(
-		out->parts.io, &t->child, (const char *const *)t->argv, TIMEOUT_MS);
+	int error =
+		io_child_start(out->parts.io, &t->child, (const char *const *)t->argv, TIMEOUT_MS);
 	if (!error) return;
 	buf_printf(&t->why, "%s: %s", t->argv[0], strerror(-error));
 	t->renewing = false;

@@ -26,8 +26,9 @@ void token_refused(struct outbound *out, const struct route_rule *rule, uint32_t
 /* Drop all, at the end; nobody waits.  */
 void tokens_free(struct outbound *out);
 
-/* What a command or an endpoint has said: a token on a line of its own, or an answer in JSON (RFC 6749 5.1, 5.2).  Appends the
- * token; *ret_ms: how long it lives, as far as is known.  False: why has words.  */
-bool token_read(struct str said, struct buf *token, msec *ret_ms, struct buf *why);
+/* What an endpoint has said: JSON (RFC 6749 5.1, 5.2); or a command, which may say the token alone, too (not: json).  Appends
+ * the token; *ret_ms: how long it lives, as far as is known.  False: why has words.  */
+bool MUST_CHECK token_read(
+	struct str said, bool json, struct buf *token, msec *ret_ms, struct buf *why);
 
 #endif

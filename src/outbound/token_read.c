@@ -8,20 +8,20 @@ enum {
 	LIFE_MAX_S = 7 * 24 * 3600,
 };
 
-/* RFC 6750 2.1: what may stand in a header, and in a response of ours.  */
+/* RFC 6750 2.1: b64token.  */
 static bool is_token(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] <= ' ' || s.ptr[i] > '~') return false;
+		if (!s.ptr[i] || (!ascii_alnum(s.ptr[i]) && !strchr("-._~+/=", s.ptr[i])))
+			return false;
 	return s.len > 0;
 }
 
 static struct str text_of(const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);
-	return json_is_string(value)
-		? str_of(json_string_value(value), json_string_length(value))
-		: STR_NONE;
+	return json_is_string(value) ? str_of(json_string_value(value), json_string_length(value))
+				     : STR_NONE;
 }
 
 static bool read_object(const json_t *object, struct buf *token, msec *ret_ms, struct buf *why)
@@ -44,11 +44,11 @@ static bool read_object(const json_t *object, struct buf *token, msec *ret_ms, s
 	return buf_add(token, text);
 }
 
-bool token_read(struct str said, struct buf *token, msec *ret_ms, struct buf *why)
+bool token_read(struct str said, bool json, struct buf *token, msec *ret_ms, struct buf *why)
 {
 	said = str_trim(said);
 	*ret_ms = UNKNOWN_LIFE_MS;
-	if (!str_starts(said, STR("{"))) {
+	if (!json && !str_starts(said, STR("{"))) {
 		if (is_token(said)) return buf_add(token, said);
 		buf_add(why,
 			said.len ? STR("what was said is no token")

@@ -2,14 +2,14 @@
 #include "outbound/token.h"
 
 /* What comes of it: "TOKEN for MS", or "no: WHY".  */
-static void says(const char *said, const char *wanted)
+static void read_as(bool json, const char *said, const char *wanted)
 {
 	struct buf token, why, all;
 	msec life = 0;
 	buf_init(&token, 100);
 	buf_init(&why, 400);
 	buf_init(&all, 1000);
-	if (token_read(str_from_c(said), &token, &life, &why))
+	if (token_read(str_from_c(said), json, &token, &life, &why))
 		buf_printf(&all, STR_FMT " for %lld", STR_ARG(buf_str(&token)), (long long)life);
 	else
 		buf_printf(&all, "no: " STR_FMT, STR_ARG(buf_str(&why)));
@@ -20,6 +20,8 @@ static void says(const char *said, const char *wanted)
 	buf_release(&all);
 }
 
+static void says(const char *said, const char *wanted) { read_as(false, said, wanted); }
+
 static void test_lines(void **state)
 {
 	(void)state;
@@ -29,6 +31,7 @@ static void test_lines(void **state)
 	says("\n", "no: nothing was said where a token is due");
 	says("two words", "no: what was said is no token");
 	says("two\nlines", "no: what was said is no token");
+	says("<html>", "no: what was said is no token");
 	says("\x01", "no: what was said is no token");
 	says("t\xc3\xb6", "no: what was said is no token");
 }
@@ -55,6 +58,11 @@ static void test_json(void **state)
 	says("{\"access_token\":\"a\",\"access_token\":\"b\"}", "no: what was said is no JSON");
 	says("{\"access_token\":", "no: what was said is no JSON");
 	says("{", "no: what was said is no JSON");
+	read_as(true, "{\"access_token\":\"t\"}", "t for 300000");
+	says("{\"access_token\":\"a\\u0000b\"}", "no: what was said is no JSON");
+	read_as(true, "token", "no: what was said is no JSON");
+	read_as(true, "[\"access_token\"]", "no: the answer has no access_token");
+	read_as(true, "", "no: what was said is no JSON");
 }
 
 int main(void)

@@ -58,7 +58,8 @@ struct route_rule {
 	struct route_rate rate;
 	struct str user; /* to log in as; empty: nobody.  With one of the next three */
 	struct str password_file;
-	const char *const *token_command; /* a program and its arguments, NULL-terminated; NULL: none */
+	const char *const
+		*token_command; /* a program and its arguments, NULL-terminated; NULL: none */
 	struct route_token token;
 	struct str auth; /* the mechanism; empty: the best */
 	bool allow_loopback;

@@ -58,7 +58,7 @@ void config_check_login(struct config_reader *r, const struct ucl_value *v, cons
 		config_wrong(r, v, where, "user needs password_file, token_command or token");
 	if (!rule->user.len && ways > 0)
 		config_wrong(r, v, where, "%s needs user",
-			rule->password_file.len         ? "password_file"
+			rule->password_file.len       ? "password_file"
 				: rule->token_command ? "token_command"
 						      : "token");
 	if (ways > 1)
@@ -68,9 +68,9 @@ void config_check_login(struct config_reader *r, const struct ucl_value *v, cons
 		config_wrong(r, v, where, "token needs url, client_id and client_secret_file");
 	if (t->url.len && !str_istarts(t->url, STR("https://")))
 		config_wrong(r, v, where, "token.url has to begin with https://");
-	if (rule->auth.len && ways == 0)
-		config_wrong(r, v, where, "auth needs user");
+	if (rule->auth.len && ways == 0) config_wrong(r, v, where, "auth needs user");
 	if (rule->auth.len && ways == 1 && sasl_client_takes_token(rule->auth) != token)
 		config_wrong(r, v, where, "auth = " STR_FMT " needs %s", STR_ARG(rule->auth),
-			token ? "password_file, not a token" : "token_command or token, not password_file");
+			token ? "password_file, not a token"
+			      : "token_command or token, not password_file");
 }

@@ -602,9 +602,11 @@ static void wrong_logins(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		char text[300];
 		snprintf(text, sizeof text,
-			"route * { password_file = p, user = a, token_command = %s }\n", commands[i]);
-		bad(text, "@:1: route \"*\".token_command: a program by its whole path, and its arguments, are "
-			  "wanted, as in [\"/usr/bin/token\", \"--for\", \"me\"]; there is no shell\n");
+			"route * { password_file = p, user = a, token_command = %s }\n",
+			commands[i]);
+		bad(text,
+			"@:1: route \"*\".token_command: a program by its whole path, and its arguments, are "
+			"wanted, as in [\"/usr/bin/token\", \"--for\", \"me\"]; there is no shell\n");
 	}
 	bad("route * { user = a, password_file = b, auth = cram-md5 }\n",
 		"@:1: route \"*\".auth: scram-sha-256-plus, scram-sha-256, scram-sha-1-plus, scram-sha-1, "
