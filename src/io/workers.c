@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 enum {
 	INLINE_MAX_US = 1000,  /* short work that takes longer on average goes to a thread */
@@ -13,6 +14,7 @@ enum {
 struct io_workers {
 	struct io *io;
 	unsigned count; /* of threads */
+	char name[16];
 
 	pthread_mutex_t lock; /* of these */
 	pthread_cond_t given;
@@ -66,6 +68,7 @@ static void run_one(struct io_workers *w, struct io_work *work)
 static void *serve(void *argument)
 {
 	struct io_workers *w = argument;
+	prctl(PR_SET_NAME, w->name); /* its own: another thread's would need /proc */
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		struct list *node = list_pop(&w->queue);
@@ -98,16 +101,13 @@ static void tell_done(struct io_workers *w)
 
 static void posted(struct io_post *post) { tell_done(CONTAINER_OF(post, struct io_workers, post)); }
 
-static bool start_threads(struct io_workers *w, unsigned threads, const char *name)
+static bool start_threads(struct io_workers *w, unsigned threads)
 {
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are the loop's */
-	while (w->count < threads && !pthread_create(&w->threads[w->count], NULL, serve, w)) {
-		char short_name[16];
-		snprintf(short_name, sizeof short_name, "%s", name);
-		pthread_setname_np(w->threads[w->count++], short_name);
-	}
+	while (w->count < threads && !pthread_create(&w->threads[w->count], NULL, serve, w))
+		w->count++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return w->count == threads;
 }
@@ -118,13 +118,14 @@ struct io_workers *io_workers_start(struct io *io, unsigned threads, const char 
 	struct io_workers *w = calloc(1, sizeof *w + threads * sizeof w->threads[0]);
 	if (!w) return NULL;
 	w->io = io;
+	snprintf(w->name, sizeof w->name, "%s", name);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->given, NULL);
 	pthread_cond_init(&w->finished_one, NULL);
 	list_init(&w->queue);
 	list_init(&w->finished);
 	io_post_init(io, &w->post, posted);
-	if (start_threads(w, threads, name)) return w;
+	if (start_threads(w, threads)) return w;
 	io_workers_stop(w);
 	return NULL;
 }
