@@ -1,85 +1,7 @@
-#include "server/config.h"
+#include "server/config_play_test.h"
 
-#include "base/test.h"
 #include "io/file.h"
 #include "server/config_schema.h"
-
-static char directory[] = "/tmp/rockdove-config-XXXXXX";
-static char path[64];
-
-static int make_directory(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory)) return -1;
-	snprintf(path, sizeof path, "%s/conf", directory);
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	unlink(path);
-	return rmdir(directory);
-}
-
-struct fixture {
-	struct io *io;
-	struct config *c;
-	struct buf said;
-};
-
-static void read_path(struct fixture *f, struct str file)
-{
-	f->io = io_new();
-	assert_non_null(f->io);
-	buf_init(&f->said, 1 << 16);
-	f->c = config_read(f->io, file, STR("Mail.Example.com"), &f->said);
-}
-
-static void read_text(struct fixture *f, const char *text)
-{
-	FILE *file = fopen(path, "w");
-	assert_non_null(file);
-	assert_true(fputs(text, file) >= 0);
-	assert_int_equal(fclose(file), 0);
-	read_path(f, str_from_c(path));
-}
-
-static void end(struct fixture *f)
-{
-	config_free(f->c);
-	buf_release(&f->said);
-	io_free(f->io);
-}
-
-static struct config *good(struct fixture *f, const char *text)
-{
-	read_text(f, text);
-	assert_str(buf_str(&f->said), "");
-	assert_non_null(f->c);
-	return f->c;
-}
-
-/* The complaints about text, with the file's name as @.  */
-static void bad(const char *text, const char *wanted)
-{
-	struct fixture f;
-	struct buf shown;
-	read_text(&f, text);
-	assert_null(f.c);
-	buf_init(&shown, 1 << 16);
-	struct str rest = buf_str(&f.said), line;
-	while (rest.len) {
-		str_cut(&rest, '\n', &line);
-		bool here = str_starts(line, str_from_c(path));
-		buf_add(&shown, here ? STR("@") : STR(""));
-		buf_add(&shown, here ? str_skip(line, strlen(path)) : line);
-		buf_add_c(&shown, '\n');
-	}
-	assert_str(buf_str(&shown), wanted);
-	buf_release(&shown);
-	end(&f);
-}
 
 static void assert_bind(const struct net_address *a, const char *wanted)
 {
@@ -590,65 +512,6 @@ static void wrong_routes(void **state)
 		"@:2: \"a.example\" is there already, as a domain, a route or this machine's own name\n");
 }
 
-static void wrong_logins(void **state)
-{
-	(void)state;
-	bad("route * { user = a }\n",
-		"@:1: route \"*\": user needs password_file, token_command or token\n");
-	bad("route * { password_file = a }\n", "@:1: route \"*\": password_file needs user\n");
-	bad("route * { token_command = [/a] }\n", "@:1: route \"*\": token_command needs user\n");
-	bad("route * { auth = plain }\n", "@:1: route \"*\": auth needs user\n");
-	bad("route * { user = a, password_file = b, token_command = [/a] }\n",
-		"@:1: route \"*\": one of password_file, token_command and token is wanted, not several\n");
-	static const char *const commands[] = {"a", "/a", "[a]", "[\"\"]"};
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		char text[300];
-		snprintf(text, sizeof text,
-			"route * { password_file = p, user = a, token_command = %s }\n",
-			commands[i]);
-		bad(text,
-			"@:1: route \"*\".token_command: a program by its whole path, and its arguments, are "
-			"wanted, as in [\"/usr/bin/token\", \"--for\", \"me\"]; there is no shell\n");
-	}
-	bad("route * { user = a, password_file = b, auth = cram-md5 }\n",
-		"@:1: route \"*\".auth: scram-sha-256-plus, scram-sha-256, scram-sha-1-plus, scram-sha-1, "
-		"plain, login, oauthbearer or xoauth2 is wanted\n");
-	bad("route * { user = a, password_file = b, auth = xoauth2 }\n",
-		"@:1: route \"*\": auth = XOAUTH2 needs token_command or token, not password_file\n");
-	bad("route * { user = a, token_command = [/a], auth = plain }\n",
-		"@:1: route \"*\": auth = PLAIN needs password_file, not a token\n");
-	bad("route * { user = a, token { url = \"https://a.example/\" } }\n",
-		"@:1: route \"*\": token needs url, client_id and client_secret_file\n");
-	bad("route * { user = a, token { url = \"http://a.example/\", client_id = c, client_secret_file = f } }\n",
-		"@:1: route \"*\": token.url has to begin with https://\n");
-	bad("route * { user = a, token { uri = b } }\n",
-		"@:1: unknown key \"route \"*\".token.uri\"; did you mean \"url\"?\n"
-		"@:1: route \"*\": user needs password_file, token_command or token\n");
-}
-
-static void logins(void **state)
-{
-	(void)state;
-	struct fixture f;
-	const struct config *c = good(&f,
-		"route a.example { user = me, token_command = [/usr/bin/token, --for, \"a b\"], auth = XOAuth2 }\n"
-		"route b.example { user = me, token { url = \"https://login.example/token\", client_id = us\n"
-		"  client_secret_file = secret, scope = \"mail.send offline\" } }\n");
-	const struct route_rule *r = rule_of(c, "a.example");
-	assert_string_equal(r->token_command[0], "/usr/bin/token");
-	assert_string_equal(r->token_command[2], "a b");
-	assert_null(r->token_command[3]);
-	assert_str(r->auth, "XOAUTH2");
-	r = rule_of(c, "b.example");
-	assert_null(r->token_command);
-	assert_int_equal(r->auth.len, 0);
-	assert_str(r->token.url, "https://login.example/token");
-	assert_str(r->token.client_id, "us");
-	assert_str(r->token.client_secret_file, "/var/lib/rockdove/secret");
-	assert_str(r->token.scope, "mail.send offline");
-	end(&f);
-}
-
 static void wrong_domains(void **state)
 {
 	(void)state;
@@ -808,8 +671,6 @@ int main(void)
 		cmocka_unit_test(wrong_values),
 		cmocka_unit_test(wrong_listeners),
 		cmocka_unit_test(wrong_routes),
-		cmocka_unit_test(wrong_logins),
-		cmocka_unit_test(logins),
 		cmocka_unit_test(wrong_domains),
 		cmocka_unit_test(senders),
 		cmocka_unit_test(alias_loops),
