@@ -43,6 +43,7 @@ def relay(make_server, authority, tmp_path, monkeypatch):
         password.write_text(secret + "\n")
         password.chmod(0o600)
         how = keys if "token" in keys else f'password_file = "{password}"\n{keys}'
+        more += "sandbox = off\n" if "token_command" in keys else ""  # in it no program can be started
         server = make_server(
             FAST + more + f'route "*" {{ to = "smtp:127.0.0.1:{port}", allow_loopback = true, tls = {tls}\n'
             f'user = "{user}"\n{how} }}\n', name="relay")
