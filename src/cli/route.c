@@ -114,6 +114,7 @@ static int look_up(struct cli_world *w, struct str address, json_t **ret_result)
 	struct router_options options = {.resolver = resolver,
 		.latency = latency,
 		.hostname = c->hostname,
+		.exceptions = &c->tls_exceptions,
 		.ipv4 = true,
 		.ipv6 = true};
 	struct router *router = resolver ? router_new(w->io, &options) : NULL;

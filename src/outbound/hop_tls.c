@@ -11,11 +11,22 @@ static const struct security *security_of(const struct client_session *s)
 	return &target_of(s)->security;
 }
 
+static void log_exception(struct client_session *s)
+{
+	struct log *log = s->outbound->parts.log;
+	log_begin(log, LOG_INFO, STR_NONE, "tls-exception");
+	log_str(log, "destination", destination_key(s->site->destination));
+	log_str(log, "host", str_of(s->host, s->host_len));
+	log_str(log, "policy", str_from_c(security_of(s)->words));
+	log_end(log);
+}
+
 void hop_tls_configure(struct client_session *s)
 {
 	enum security_level level = security_of(s)->level;
 	s->config.starttls = level != SECURITY_CLEAR && s->connection->target != s->clear_target;
 	s->config.starttls_required = level > SECURITY_MAY;
+	if (security_of(s)->excepted) log_exception(s);
 }
 
 /* Hand the engine's octets to the stream.  False: the connection is lost.  */
@@ -116,9 +127,16 @@ void hop_tls_end(struct client_session *s)
 	s->shaking = false;
 }
 
-bool hop_tls_may_go_clear(struct client_session *s)
+bool hop_tls_starting(const struct client_session *s)
 {
-	return s->shaking && security_of(s)->level == SECURITY_MAY;
+	bool asked = s->state == SESSION_GREETING && s->config.starttls &&
+		s->client.offer.starttls && !s->client.secured;
+	return s->shaking || asked;
+}
+
+bool hop_tls_may_go_clear(const struct client_session *s)
+{
+	return security_of(s)->level == SECURITY_MAY;
 }
 
 void hop_tls_log_failure(struct client_session *s, struct str why, bool clear)

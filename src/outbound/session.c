@@ -141,7 +141,7 @@ static void on_ready(struct client_session *s)
 	client_session_enter(s, SESSION_WORKING);
 }
 
-/* The handshake went wrong.  True: the mail goes in clear, over a new connection.  */
+/* TLS could not be started.  True: the mail goes in clear, over a new connection.  */
 static bool tls_failed(struct client_session *s, const struct outcome *why)
 {
 	bool clear = hop_tls_may_go_clear(s);
@@ -158,13 +158,14 @@ static bool tls_failed(struct client_session *s, const struct outcome *why)
 
 static void on_failed(struct client_session *s, const struct outcome *why)
 {
-	if (s->shaking && tls_failed(s, why)) return;
+	bool starting = hop_tls_starting(s);
+	if (starting && tls_failed(s, why)) return;
 	if (s->login && hop_login_failed(s, why)) return;
 	bool greeting = s->state == SESSION_GREETING;
 	bool served = s->served > 0;
 	if (greeting) reach_refused(s, why);
 	bool quitting = s->state == SESSION_QUITTING || s->state == SESSION_IDLE;
-	if (!s->shaking) reach_note_trouble(s, why);
+	if (!starting) reach_note_trouble(s, why);
 	flights_drop(s);         /* those that the core did not know yet */
 	client_session_flush(s); /* a last QUIT */
 	client_session_drop_connection(s);

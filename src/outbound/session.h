@@ -107,8 +107,10 @@ bool hop_tls_send(struct client_session *s, struct str plain);
 /* Version, cipher and proof, for outcomes: "TLSv1.3 TLS_AES_256_GCM_SHA384 dane".  */
 struct str hop_tls_text(const struct client_session *s);
 void hop_tls_end(struct client_session *s);
-/* The handshake went wrong, and the route would rather have the mail in clear than not at all.  */
-bool hop_tls_may_go_clear(struct client_session *s);
+/* From STARTTLS, which the peer has offered, to the end of the handshake: what fails now fails because of TLS.  */
+bool hop_tls_starting(const struct client_session *s);
+/* The mail may rather go in clear than not at all.  */
+bool hop_tls_may_go_clear(const struct client_session *s);
 void hop_tls_log_failure(struct client_session *s, struct str why, bool clear);
 /* 0-initialised when the message may go over this connection; else the outcome.  */
 struct outcome hop_tls_fits(const struct client_session *s, const struct envelope *e);

@@ -21,7 +21,7 @@ static void add_be16(struct buf *out, unsigned v)
 
 static void add_name(struct buf *out, struct str name)
 {
-	for (bool more = true; more;) {
+	for (bool more = name.len > 0; more;) {
 		struct str label;
 		more = str_cut(&name, '.', &label);
 		buf_add_u8(out, (uint8_t)label.len);

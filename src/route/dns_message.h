@@ -7,7 +7,7 @@
 
 /* Append a message that asks, by recursion (RD), for records of name, and whether they are
  * validated (AD, RFC 6840 5.7).
- *   name  labels of 1 to 63 octets, 253 in all, no final dot
+ *   name  labels of 1 to 63 octets, 253 in all, no final dot; empty: the root
  * Returns  buf_ok.  */
 bool dns_question_add(struct buf *out, uint16_t id, struct str name, enum dns_type type);
 

@@ -69,6 +69,8 @@ void route_choose_targets(struct route_lookup_private *p);
 /* l->failure with words made of format.  */
 void route_fail(struct route_lookup_private *p, enum outcome_class class, const char *enhanced,
 	const char *format, ...) PRINTF_LIKE(4, 5) __attribute__((nonnull(4)));
+/* The operator's exception for the domain; NULL: none is in force.  */
+const struct tls_exception *route_exception(const struct route_lookup_private *p);
 /* Ask for the host's TLSA records, if they can count: an address of it was found.  `answer` tells how.  */
 void route_begin_dane(struct host *h, const struct dns_answer *answer);
 void route_end_dane(struct host *h);

@@ -1,26 +1,46 @@
+/* Questions and answers: through libunbound, or to servers that are believed; and whether DNSSEC works here at all.  */
 #include "route/resolver.h"
 
-#include "io/file.h"
 #include "route/stub.h"
+#include "route/resolver_unbound.h"
 
 #include <errno.h>
-#include <unbound.h>
 
 enum {
 	QUERY_TIMEOUT_MS = 12 * 1000,
-	CLASS_IN = 1,
+	TEST_AGAIN_MS = 10 * 1000, /* no verdict: DNS as a whole is away */
+	TEST_LATER_MS = 60 * 1000, /* after a bad one; each time longer */
+	TEST_LATEST_MS = 900 * 1000,
 	NAME_OCTETS = 253,
 	LABEL_OCTETS = 63,
 	RCODE_SERVFAIL = 2,
 	RCODE_REFUSED = 5,
+	SERVERS_MAX = 64,
 };
+
+/* Whether DNSSEC validates here.  Once it has, a forged answer is a forged answer, for good.  */
+enum trust { TRUST_UNKNOWN, TRUST_PROVEN, TRUST_NONE };
+enum verdict { VERDICT_NONE, VERDICT_GOOD, VERDICT_BAD, VERDICT_NO_ANSWER };
 
 struct resolver {
 	struct io *io;
-	struct ub_ctx *unbound;
-	struct io_watch watch;
+	struct resolver_options options; /* servers and anchor are those below */
+	struct net_address servers[SERVERS_MAX];
+	char anchor[UNBOUND_PATH_MAX];
+	struct unbound *unbound; /* validates, where there is an anchor */
+	struct unbound *plain;   /* asked while trust is none */
+	struct unbound *trial;   /* under test again; else NULL */
 	struct stub *stub; /* when the servers' own validation is believed: then unbound rests */
 	struct list asks;
+	/* The self-test: a question that has to validate.  */
+	enum trust trust;
+	char zone[256]; /* whose SOA it is */
+	bool testing;
+	enum verdict verdict; /* of the test that has ended, to be dealt with by the timer */
+	char why[160];
+	struct timer timer;
+	msec later;
+	struct stub_ask stub_test;
 };
 
 /* A question under way.  */
@@ -28,145 +48,180 @@ struct ask {
 	struct resolver *resolver;
 	struct resolver_query *query;
 	struct timer timer;
-	int id;               /* of unbound's */
+	struct unbound *through;
+	int id;      /* of unbound's */
+	bool parked; /* its answer did not validate, and whether any does is not known yet */
 	struct stub_ask stub; /* and the name, for either */
 };
 
-/* ---- settings ---- */
+static void answered(void *context, int error, struct ub_result *result);
 
-struct setting {
-	const char *name, *value;
-};
-
-/* What libunbound would do otherwise does not suit a mail server.  */
-static const struct setting settings[] = {
-	{"do-not-query-localhost:", "no"},
-	{"num-queries-per-thread:", "1024"}, /* not 16: a queue asks for many domains at once */
-	{"outgoing-range:", "512"},
-	{"msg-cache-size:", "8m"},
-	{"rrset-cache-size:", "16m"},
-	{"infra-host-ttl:", "60"}, /* a server that was down is believed again soon */
-	{"infra-keep-probing:", "yes"},
-	{"trust-anchor-signaling:", "no"},
-	/* Names for private use are for the configured servers to know.  */
-	{"local-zone:", "test. transparent"},
-	{"local-zone:", "home.arpa. transparent"},
-};
-
-static bool set(struct ub_ctx *unbound, const char *name, const char *value)
+/* Give it to libunbound; 0 or -errno.  */
+static int begin_unbound(struct ask *ask)
 {
-	return ub_ctx_set_option(unbound, name, value) == 0;
+	struct resolver *r = ask->resolver;
+	ask->parked = false;
+	ask->through = r->trust == TRUST_NONE ? r->plain : r->unbound;
+	return unbound_ask(
+		ask->through, ask->stub.name, (int)ask->stub.type, ask, answered, &ask->id);
 }
 
-static const char *set_servers(struct ub_ctx *unbound, const struct resolver_options *o)
+/* ---- the self-test ---- */
+
+static void log_trust(
+	const struct resolver *r, const char *event, const char *why, const char *what)
 {
-	if (o->server_count == 0) {
-		/* Without any, libunbound asks from the root downwards.  */
-		(void)ub_ctx_resolvconf(unbound, NULL);
-		return NULL;
-	}
-	struct buf text;
-	buf_init(&text, 256);
-	const char *why = NULL;
-	for (uint32_t i = 0; i < o->server_count && !why; i++) {
-		buf_clear(&text);
-		net_add(&text, &o->servers[i]);
-		buf_printf(&text, "@%u", o->servers[i].port ? o->servers[i].port : 53);
-		buf_add_c(&text, '\0');
-		if (!buf_ok(&text) || ub_ctx_set_fwd(unbound, text.ptr))
-			why = "a DNS server's address is not usable";
-	}
-	buf_release(&text);
-	return why;
+	struct log *log = r->options.log;
+	if (!log) return;
+	log_begin(log, r->trust == TRUST_PROVEN ? LOG_INFO : LOG_WARN, STR_NONE, event);
+	if (*why) log_str(log, "why", str_from_c(why));
+	if (*what) log_str(log, "what", str_from_c(what));
+	log_end(log);
 }
 
-/* The file of the trust anchor that is to be used; NULL: there is none.  */
-static const char *anchor_file(
-	struct io *io, const struct resolver_options *o, char configured[4096])
+static void log_off(const struct resolver *r, const char *why)
 {
-	static const char *const root[] = {"/usr/share/dns/root.key", "/var/lib/unbound/root.key"};
-	if (o->trust_anchor.len) {
-		if (o->trust_anchor.len >= 4096) return NULL;
-		memcpy(configured, o->trust_anchor.ptr, o->trust_anchor.len);
-		configured[o->trust_anchor.len] = '\0';
-		return io_path_exists(io, configured) ? configured : NULL;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(root); i++)
-		if (io_path_exists(io, root[i])) return root[i];
-	return NULL;
+	log_trust(r, "dnssec-off", why,
+		r->options.validate == DNS_VALIDATE_RESOLVER
+			? "nothing counts as validated, and there is no DANE: let dns { servers } be ones that validate"
+			: "nothing counts as validated, and there is no DANE: let dns { servers } be ones that pass "
+			  "DNSSEC on, or ones that you trust, with validate = resolver");
 }
 
-static const char *set_validation(
-	struct ub_ctx *unbound, struct io *io, const struct resolver_options *o)
+static void tested(void *context, int error, struct ub_result *result)
 {
-	char configured[4096];
-	const char *file = o->validate == DNS_VALIDATE_SELF ? anchor_file(io, o, configured) : NULL;
-	if (o->validate == DNS_VALIDATE_SELF && !file) {
-		if (o->trust_anchor.len) return "the file of dns { trust_anchor } is not there";
-		if (o->log) {
-			log_begin(o->log, LOG_WARN, STR_NONE, "dnssec-off");
-			log_str(o->log, "why",
-				STR("no root anchor: install dns-root-data, or set dns { trust_anchor }"));
-			log_end(o->log);
-		}
-	}
-	if (!set(unbound, "module-config:", file ? "validator iterator" : "iterator"))
-		return "libunbound: no modules";
-	if (file && ub_ctx_add_ta_file(unbound, file))
-		return "the DNSSEC trust anchor cannot be used";
-	return NULL;
-}
-
-static void ignore(void *context, int error, struct ub_result *result)
-{
-	(void)context;
-	(void)error;
+	struct resolver *r = context;
+	r->testing = false;
+	if (error || !result || (!result->bogus && result->rcode != 0))
+		r->verdict = VERDICT_NO_ANSWER;
+	else
+		r->verdict = result->bogus ? VERDICT_BAD : VERDICT_GOOD;
+	if (result && result->bogus)
+		snprintf(r->why, sizeof r->why, "%s",
+			result->why_bogus ? result->why_bogus : "the answer does not validate");
 	ub_resolve_free(result);
+	io_timer_set(r->io, &r->timer, io_now(r->io)); /* contexts must not end inside a callback */
 }
 
-/* libunbound looks at its settings at the first question: ask one that it answers by itself.  */
-static const char *start(struct ub_ctx *unbound)
+static void begin_test(struct resolver *r)
 {
-	int error = ub_resolve_async(unbound, "localhost", DNS_A, CLASS_IN, NULL, ignore, NULL);
-	if (error == UB_INITFAIL) return "the DNSSEC trust anchor cannot be read";
-	return error ? ub_strerror(error) : NULL;
+	const char *why;
+	int id;
+	if (r->trust == TRUST_NONE) r->trial = unbound_open(r->io, &r->options, r->anchor, &why);
+	struct unbound *through = r->trust == TRUST_NONE ? r->trial : r->unbound;
+	r->testing = through && unbound_ask(through, r->zone, DNS_SOA, r, tested, &id) == 0;
+	if (!r->testing) io_timer_set(r->io, &r->timer, io_now(r->io) + TEST_AGAIN_MS);
 }
 
-static const char *configure(
-	struct ub_ctx *unbound, struct io *io, const struct resolver_options *o)
+/* Those whose answers came too early to be judged are asked again.  */
+static void ask_parked(struct resolver *r)
 {
-	ub_ctx_debugout(unbound, NULL); /* our own log says what matters */
-	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
-		if (!set(unbound, settings[i].name, settings[i].value)) return settings[i].name;
-	(void)ub_ctx_hosts(unbound, NULL); /* a machine may do without /etc/hosts */
-	const char *why = set_servers(unbound, o);
-	if (!why) why = set_validation(unbound, io, o);
-	if (!why && ub_ctx_async(unbound, 1)) why = "libunbound: no threads";
-	return why ? why : start(unbound);
+	LIST_EACH (&r->asks, node) {
+		struct ask *ask = CONTAINER_OF(node, struct resolver_query, link)->private;
+		if (ask->parked)
+			ask->parked = begin_unbound(ask) != 0; /* else its time-out tells */
+	}
+}
+
+/* While nothing validates, nobody is asked through the validating context: it can go.  */
+static void trust_again(struct resolver *r)
+{
+	if (r->trial) {
+		unbound_close(r->unbound);
+		r->unbound = r->trial;
+		r->trial = NULL;
+	}
+	bool news = r->trust == TRUST_NONE;
+	r->trust = TRUST_PROVEN;
+	if (news) log_trust(r, "dnssec-on", "", "");
+	ask_parked(r);
+}
+
+static void trust_no_more(struct resolver *r)
+{
+	const char *why;
+	if (!r->plain) r->plain = unbound_open(r->io, &r->options, "", &why);
+	if (!r->plain || r->trust == TRUST_NONE) return;
+	r->trust = TRUST_NONE;
+	log_off(r, r->why);
+	ask_parked(r);
+}
+
+static void timer_fired(struct timer *timer)
+{
+	struct resolver *r = CONTAINER_OF(timer, struct resolver, timer);
+	enum verdict verdict = r->verdict;
+	r->verdict = VERDICT_NONE;
+	if (verdict == VERDICT_NONE) {
+		begin_test(r);
+	} else if (verdict == VERDICT_GOOD) {
+		trust_again(r);
+	} else {
+		unbound_close(r->trial);
+		r->trial = NULL;
+		if (verdict == VERDICT_BAD) trust_no_more(r);
+		msec wait = r->trust == TRUST_NONE ? r->later : TEST_AGAIN_MS;
+		if (r->trust == TRUST_NONE && r->later < TEST_LATEST_MS) r->later *= 2;
+		io_timer_set(r->io, &r->timer, io_now(r->io) + wait);
+	}
+}
+
+/* Servers that validate say so of the root.  */
+static void stub_tested(struct stub_ask *ask, const struct dns_answer *answer)
+{
+	struct resolver *r = CONTAINER_OF(ask, struct resolver, stub_test);
+	r->testing = false;
+	if (answer->result == DNS_FOUND && !answer->secure)
+		log_off(r, "the DNS servers do not say that they validate (AD)");
+}
+
+static void end_stub_test(struct timer *timer)
+{
+	struct resolver *r = CONTAINER_OF(timer, struct resolver, timer);
+	if (r->testing) stub_cancel(&r->stub_test);
+	r->testing = false;
 }
 
 /* ---- life ---- */
 
-static void answers_ready(struct io_watch *watch)
+static const char *use_unbound(struct resolver *r)
 {
-	struct resolver *r = CONTAINER_OF(watch, struct resolver, watch);
-	(void)ub_process(r->unbound); /* what failed is answered by its time-out */
+	const struct resolver_options *o = &r->options;
+	const char *why;
+	bool self = o->validate == DNS_VALIDATE_SELF;
+	if (self) unbound_anchor(r->io, o, r->anchor);
+	if (self && !r->anchor[0]) {
+		if (o->trust_anchor.len) return "the file of dns { trust_anchor } is not there";
+		log_off(r, "no root anchor: install dns-root-data, or set dns { trust_anchor }");
+	}
+	r->unbound = unbound_open(r->io, o, r->anchor, &why);
+	if (!r->unbound) return why;
+	r->timer.fire = timer_fired;
+	r->trust = TRUST_PROVEN;
+	if (!r->anchor[0] || !unbound_anchor_zone(r->io, r->anchor, r->zone)) return NULL;
+	r->trust = TRUST_UNKNOWN;
+	begin_test(r);
+	return NULL;
 }
 
-static const char *use_unbound(struct resolver *r, const struct resolver_options *options)
+static const char *use_stub(struct resolver *r)
 {
-	r->unbound = ub_ctx_create();
-	if (!r->unbound) return "libunbound: no memory";
-	const char *why = configure(r->unbound, r->io, options);
-	if (!why && io_watch(r->io, &r->watch, ub_fd(r->unbound)) != 0)
-		why = "libunbound's descriptor cannot be watched";
-	return why;
+	r->stub = stub_new(r->io, r->servers, r->options.server_count);
+	if (!r->stub) return "there is no DNS server: set dns { servers }";
+	r->stub_test = (struct stub_ask){.answered = stub_tested, .type = DNS_SOA};
+	r->timer.fire = end_stub_test;
+	r->testing = stub_begin(r->stub, &r->stub_test);
+	io_timer_set(r->io, &r->timer, io_now(r->io) + QUERY_TIMEOUT_MS);
+	return NULL;
 }
 
-static const char *use_stub(struct resolver *r, const struct resolver_options *options)
+/* The settings may go before the resolver does.  */
+static void copy_options(struct resolver *r, const struct resolver_options *options)
 {
-	r->stub = stub_new(r->io, options->servers, options->server_count);
-	return r->stub ? NULL : "there is no DNS server: set dns { servers }";
+	r->options = *options;
+	if (r->options.server_count > SERVERS_MAX) r->options.server_count = SERVERS_MAX;
+	for (uint32_t i = 0; i < r->options.server_count; i++) r->servers[i] = options->servers[i];
+	r->options.servers = r->servers;
 }
 
 struct resolver *resolver_new(
@@ -176,13 +231,13 @@ struct resolver *resolver_new(
 	*ret_why = "no memory";
 	if (!r) return NULL;
 	r->io = io;
-	r->watch.ready = answers_ready;
+	r->later = TEST_LATER_MS;
 	list_init(&r->asks);
-	*ret_why = options->validate == DNS_VALIDATE_RESOLVER ? use_stub(r, options)
-							      : use_unbound(r, options);
+	copy_options(r, options);
+	*ret_why = options->validate == DNS_VALIDATE_RESOLVER ? use_stub(r) : use_unbound(r);
+	r->options.trust_anchor = STR_NONE; /* r->anchor has it */
 	if (!*ret_why) return r;
-	if (r->unbound) ub_ctx_delete(r->unbound);
-	free(r);
+	resolver_free(r);
 	return NULL;
 }
 
@@ -200,10 +255,10 @@ static struct resolver_query *forget(struct ask *ask)
 void resolver_free(struct resolver *r)
 {
 	if (!r) return;
-	if (r->unbound) {
-		io_unwatch(&r->watch);
-		ub_ctx_delete(r->unbound);
-	}
+	io_timer_cancel(r->io, &r->timer);
+	unbound_close(r->trial);
+	unbound_close(r->plain);
+	unbound_close(r->unbound);
 	stub_free(r->stub);
 	while (!list_empty(&r->asks))
 		(void)forget(CONTAINER_OF(r->asks.next, struct resolver_query, link)->private);
@@ -268,8 +323,22 @@ static void answer_found(
 	free(data);
 }
 
+/* A bad answer where nothing validates, or where that is not known yet.  True: the question goes on.  */
+static bool doubted(struct ask *ask)
+{
+	struct resolver *r = ask->resolver;
+	if (r->trust == TRUST_PROVEN || ask->through == r->plain) return false;
+	if (r->trust == TRUST_NONE) return begin_unbound(ask) == 0;
+	ask->parked = true;
+	return true;
+}
+
 static void answered(void *context, int error, struct ub_result *result)
 {
+	if (!error && result && result->bogus && doubted(context)) {
+		ub_resolve_free(result);
+		return;
+	}
 	struct resolver_query *q = forget(context);
 	if (error || !result) {
 		answer_failed(q, str_from_c(ub_strerror(error)));
@@ -293,8 +362,8 @@ static void withdraw(struct ask *ask)
 {
 	if (ask->resolver->stub)
 		stub_cancel(&ask->stub);
-	else
-		(void)ub_cancel(ask->resolver->unbound, ask->id);
+	else if (!ask->parked)
+		unbound_cancel(ask->through, ask->id);
 }
 
 static void timed_out(struct timer *timer)
@@ -323,13 +392,6 @@ static int begin_stub(struct ask *ask)
 	return stub_begin(ask->resolver->stub, &ask->stub) ? 0 : -EAGAIN;
 }
 
-static int begin_unbound(struct ask *ask, enum dns_type type)
-{
-	int error = ub_resolve_async(ask->resolver->unbound, ask->stub.name, (int)type, CLASS_IN,
-		ask, answered, &ask->id);
-	return !error ? 0 : error == UB_NOMEM ? -ENOMEM : -EIO;
-}
-
 int resolver_ask(struct resolver *r, struct resolver_query *q, struct str name, enum dns_type type)
 {
 	if (name.len && name.ptr[name.len - 1] == '.') name.len--;
@@ -341,7 +403,7 @@ int resolver_ask(struct resolver *r, struct resolver_query *q, struct str name, 
 		.timer.fire = timed_out,
 		.stub = {.answered = stub_answered, .type = type}};
 	memcpy(ask->stub.name, name.ptr, name.len);
-	int error = r->stub ? begin_stub(ask) : begin_unbound(ask, type);
+	int error = r->stub ? begin_stub(ask) : begin_unbound(ask);
 	if (error) {
 		free(ask);
 		return error;

@@ -4,7 +4,7 @@
 
 static struct knot knot;
 static struct test_loop loop;
-static char signed_anchor[64], forged_anchor[64];
+static char signed_anchor[64], forged_anchor[64], useless_anchor[64];
 
 static const struct test_zone zones[] = {
 	{"example.test",
@@ -202,6 +202,65 @@ static void test_forged(void **state)
 	resolver_free(r);
 }
 
+static msec no_wall(void *context)
+{
+	(void)context;
+	return 0;
+}
+
+static void no_write(void *context, struct str lines) { (void)context, (void)lines; }
+
+/* Where nothing validates, from the anchor downwards, nothing counts as validated, and nothing as forged.  */
+static void test_nothing_validates(void **state)
+{
+	(void)state;
+	struct log log;
+	log_init(&log, LOG_TEXT, LOG_INFO);
+	log.wall = no_wall;
+	log.write = no_write;
+	const char *why;
+	struct resolver *r = resolver_new(loop.io,
+		&(struct resolver_options){.servers = &knot.address,
+			.server_count = 1,
+			.trust_anchor = str_from_c(useless_anchor),
+			.validate = DNS_VALIDATE_SELF,
+			.log = &log},
+		&why);
+	if (!r) fail_msg("%s", why);
+	static struct question all[20]; /* asked before it is known */
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		begin(r, &all[i], i % 2 ? "forged.test" : "mx1.forged.test",
+			i % 2 ? DNS_MX : DNS_A);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		test_run_until(&loop, &all[i].answers, 1);
+		assert_int_equal(all[i].result, DNS_FOUND);
+		assert_false(all[i].secure);
+	}
+	struct question q = ask(r, "forged.test", DNS_MX);
+	assert_int_equal(q.result, DNS_FOUND);
+	assert_false(q.secure);
+	assert_int_equal(ask(r, "nowhere.forged.test", DNS_MX).result, DNS_NO_NAME);
+	resolver_free(r);
+	assert_true(str_contains(buf_str(&log.lines), STR("event=dnssec-off")));
+	assert_true(str_contains(buf_str(&log.lines), STR("forged.test")));
+	log_release(&log);
+}
+
+static void test_ended_while_it_is_not_known(void **state)
+{
+	(void)state;
+	for (int ms = 0; ms < 30; ms += 3) {
+		struct resolver *r = resolver(useless_anchor, DNS_VALIDATE_SELF);
+		struct question kept, gone;
+		begin(r, &kept, "forged.test", DNS_MX);
+		begin(r, &gone, "forged.test", DNS_A);
+		test_run_ms(&loop, ms);
+		resolver_cancel(&gone.query);
+		resolver_free(r);
+		test_run_ms(&loop, 1);
+	}
+}
+
 static void test_anchors_that_cannot_be_used(void **state)
 {
 	(void)state;
@@ -353,22 +412,35 @@ static void test_silence(void **state)
 	knot.address = real;
 }
 
-/* forged.test with the digest of another zone's key: every signature in it must fail.  */
-static void write_anchors(void)
+/* The DS records in `from`, with another digest if wanted: then every signature of their zone must fail.  */
+static void copy_anchor(FILE *out, const char *from, bool wrong)
 {
-	char line[512], wrong[64];
-	snprintf(signed_anchor, sizeof(signed_anchor), "%s",
-		knot_write_anchor(&knot, "signed.test", "signed.ds"));
-	snprintf(
-		wrong, sizeof(wrong), "%s", knot_write_anchor(&knot, "forged.test", "forged.keys"));
-	snprintf(forged_anchor, sizeof(forged_anchor), "%s/forged.ds", knot.dir);
-	FILE *in = fopen(wrong, "r"), *out = knot_file(&knot, "forged.ds");
+	char line[512];
+	FILE *in = fopen(from, "r");
+	assert_non_null(in);
 	while (fgets(line, sizeof(line), in)) {
 		char *last = line + strcspn(line, "\n") - 1;
-		*last = *last == '0' ? '1' : '0';
+		if (wrong) *last = *last == '0' ? '1' : '0';
 		fputs(line, out);
 	}
 	fclose(in);
+}
+
+static void write_anchors(void)
+{
+	char real[64];
+	snprintf(signed_anchor, sizeof(signed_anchor), "%s",
+		knot_write_anchor(&knot, "signed.test", "signed.ds"));
+	snprintf(real, sizeof(real), "%s", knot_write_anchor(&knot, "forged.test", "forged.keys"));
+	snprintf(forged_anchor, sizeof(forged_anchor), "%s/forged.ds", knot.dir);
+	FILE *out = knot_file(&knot, "forged.ds");
+	copy_anchor(out, signed_anchor, false);
+	copy_anchor(out, real, true);
+	fclose(out);
+	snprintf(useless_anchor, sizeof(useless_anchor), "%s/useless.ds", knot.dir);
+	out = knot_file(&knot, "useless.ds");
+	fputs("; an old one\n\n", out);
+	copy_anchor(out, real, true);
 	fclose(out);
 }
 
@@ -399,6 +471,8 @@ int main(void)
 		cmocka_unit_test(test_names_of_this_machine),
 		cmocka_unit_test(test_validation),
 		cmocka_unit_test(test_forged),
+		cmocka_unit_test(test_nothing_validates),
+		cmocka_unit_test(test_ended_while_it_is_not_known),
 		cmocka_unit_test(test_anchors_that_cannot_be_used),
 		cmocka_unit_test(test_believing_the_resolver),
 		cmocka_unit_test(test_a_resolver_that_does_not_validate),

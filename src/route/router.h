@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "mail/status.h"
+#include "route/exception.h"
 #include "route/latency.h"
 #include "route/resolver.h"
 #include "route/rule.h"
@@ -29,7 +30,8 @@ struct router_options {
 	struct str hostname;                 /* ours: an MX of this name is a loop */
 	const struct net_address *listening; /* our own listeners */
 	uint32_t listening_count;
-	bool ipv6, ipv4; /* families to use */
+	const struct tls_exceptions *exceptions; /* NULL: none */
+	bool ipv6, ipv4;                         /* families to use */
 	uint64_t seed;
 };
 

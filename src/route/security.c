@@ -123,10 +123,10 @@ static void decide(const struct security_facts *f, struct security *s)
 	add_name(s, f->host);
 	by_rule(s, f);
 	if (f->local || f->rule == ROUTE_TLS_OFF) return;
-	if (f->excepted) {
+	if (f->exception) {
 		s->excepted = true;
 		s->level = SECURITY_MAY;
-		say(s, "opportunistic, by an exception");
+		say(s, "opportunistic, by an exception until " STR_FMT, STR_ARG(f->exception->day));
 		return;
 	}
 	if (f->tlsa_state == TLSA_FAILED) {

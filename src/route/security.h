@@ -6,6 +6,7 @@
 #define ROUTE_SECURITY_H
 
 #include "crypto/tls.h"
+#include "route/exception.h"
 #include "route/rule.h"
 
 enum security_level {
@@ -37,13 +38,13 @@ enum tlsa_state {
 /* What is known of a host.  */
 struct security_facts {
 	enum route_tls rule;
-	bool local;        /* a socket, or LMTP: rule alone counts */
-	bool configured;   /* the host stands in the rule */
-	bool excepted;     /* an exception for the domain is in force */
-	bool login;        /* we log in there */
-	bool mx_secure;    /* by DNSSEC, the domain does have this host */
-	struct str domain; /* of the recipients; what names the hosts */
-	struct str host;   /* the exchanger, or the configured host */
+	bool local;                            /* a socket, or LMTP: rule alone counts */
+	bool configured;                       /* the host stands in the rule */
+	const struct tls_exception *exception; /* for the domain, in force; or NULL */
+	bool login;                            /* we log in there */
+	bool mx_secure;                        /* by DNSSEC, the domain does have this host */
+	struct str domain;                     /* of the recipients; what names the hosts */
+	struct str host;                       /* the exchanger, or the configured host */
 	enum tlsa_state tlsa_state;
 	struct str tlsa_base; /* the name that has the records */
 	const struct tls_tlsa *tlsa;
@@ -53,7 +54,7 @@ struct security_facts {
 
 enum { SECURITY_NAMES_MAX = 3, SECURITY_WORDS_MAX = 120 };
 
-/* The decision.  Everything in it is borrowed from the facts.  */
+/* The decision.  Names and records are borrowed from the facts.  */
 struct security {
 	enum security_level level;
 	enum security_source source;

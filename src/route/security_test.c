@@ -19,6 +19,8 @@ static const struct str patterns[] = {STR("mx.far.test"), STR("*.mail.far.test")
 #define STS(m) (&(const struct sts_policy){.mode = m, .mx = patterns, .mx_count = 2})
 #define TLSA(set) .tlsa_state = TLSA_FOUND, .tlsa = set, .tlsa_count = ARRAY_LEN(set)
 
+static const struct tls_exception exception = {STR("far.test"), STR("2027-01-31"), 1};
+
 struct row {
 	struct security_facts facts; /* domain far.test, host mx.far.test unless said */
 	const char *words;           /* what is decided, as text */
@@ -103,21 +105,21 @@ static const struct row rows[] = {
 
 	/* The operator's exception, and what has no policies.  */
 	{{.rule = ROUTE_TLS_VERIFY,
-		 .excepted = true,
+		 .exception = &exception,
 		 .mx_secure = true,
 		 TLSA(good),
 		 .sts = STS(STS_ENFORCE)},
-		"opportunistic by rule known mx.far.test: opportunistic, by an exception"},
-	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .excepted = true, .tlsa_state = TLSA_FAILED},
-		"opportunistic by rule mx.far.test: opportunistic, by an exception"},
-	{{.rule = ROUTE_TLS_OFF, .excepted = true}, "clear by rule mx.far.test: off"},
+		"opportunistic by rule known mx.far.test: opportunistic, by an exception until 2027-01-31"},
+	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .exception = &exception, .tlsa_state = TLSA_FAILED},
+		"opportunistic by rule mx.far.test: opportunistic, by an exception until 2027-01-31"},
+	{{.rule = ROUTE_TLS_OFF, .exception = &exception}, "clear by rule mx.far.test: off"},
 
 	/* Who logs in does not do so in clear, unless that was said.  */
 	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .configured = true, .login = true},
 		"any TLS by rule known mx.far.test: any TLS, for the login"},
 	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .local = true, .login = true},
 		"any TLS by rule mx.far.test: any TLS, for the login"},
-	{{.rule = ROUTE_TLS_VERIFY, .configured = true, .excepted = true, .login = true},
+	{{.rule = ROUTE_TLS_VERIFY, .configured = true, .exception = &exception, .login = true},
 		"any TLS by rule known mx.far.test: any TLS, for the login"},
 	{{.rule = ROUTE_TLS_VERIFY, .configured = true, .login = true},
 		"verified by rule known mx.far.test: verify"},

@@ -143,6 +143,14 @@ static void add_targets(struct route_lookup_private *p, const struct host *h)
 	}
 }
 
+/* Hosts that a rule names have their TLS there.  */
+const struct tls_exception *route_exception(const struct route_lookup_private *p)
+{
+	const struct tls_exceptions *all = p->router->options.exceptions;
+	if (!all || p->configured) return NULL;
+	return tls_exception_find(all, str_from_c(p->lookup->ascii), io_wall(p->router->io));
+}
+
 static void decide_security(struct route_lookup_private *p, struct host *h)
 {
 	struct route_lookup *l = p->lookup;
@@ -151,6 +159,7 @@ static void decide_security(struct route_lookup_private *p, struct host *h)
 		.local = p->lmtp,
 		.configured = p->configured,
 		.login = p->login,
+		.exception = route_exception(p),
 		.mx_secure = l->secure,
 		.domain = str_from_c(l->ascii),
 		.host = str_from_c(h->name),

@@ -102,7 +102,7 @@ void route_begin_dane(struct host *h, const struct dns_answer *answer)
 	const struct route_lookup_private *p = h->lookup;
 	if (h->dane_begun || p->lmtp || p->tls == ROUTE_TLS_OFF) return;
 	h->dane_begun = true;
-	if (!p->configured && !p->lookup->secure) return;
+	if ((!p->configured && !p->lookup->secure) || route_exception(p)) return;
 	struct str base = answer->canonical.len ? answer->canonical : str_from_c(h->name);
 	if (base.len >= sizeof h->tlsa_base) return;
 	if (answer->secure) {

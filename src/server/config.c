@@ -266,6 +266,8 @@ const struct config_key config_keys[] = {
 	{"senders", CONFIG_OTHER, 0, .read = config_read_senders,
 		.help = "senders { \"ACCOUNT\" = ADDRESS, or a list of them }"},
 	{"route", CONFIG_OTHER, 0, .read = config_read_routes, .help = "route \"NAME\" { ... }"},
+	{"tls_except", CONFIG_OTHER, offsetof(struct config, tls_exceptions),
+		.read = config_read_exceptions, .help = "tls_except \"NAME\" { until = \"DAY\" }"},
 	{"queue", CONFIG_BLOCK, offsetof(struct config, queue), .keys = queue_keys,
 		.help = "retries and returns"},
 	{"limits", CONFIG_BLOCK, 0, .keys = limits_keys,

@@ -7,6 +7,7 @@
 #include "policy/access.h"
 #include "policy/senders.h"
 #include "queue/queue.h"
+#include "route/exception.h"
 #include "route/resolver.h"
 #include "route/rule.h"
 #include "server/place.h"
@@ -42,6 +43,8 @@ struct config {
 	struct domains domains;
 	struct senders senders;
 	struct route_table routes; /* with the local domains in it */
+
+	struct tls_exceptions tls_exceptions;
 
 	struct queue_options queue;
 

@@ -53,6 +53,7 @@ extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_token_keys[]; /* of struct route_token */
 extern const struct config_key config_domain_keys[];
 extern const struct config_key config_listen_keys[];
+extern const struct config_key config_except_keys[];
 extern const struct config_key config_acme_keys[]; /* of struct config */
 /* What only the whole can tell of them: the certificate is theirs.  */
 void config_check_acme(struct config_reader *r, const struct ucl_value *root);
@@ -92,6 +93,8 @@ void config_read_domains(
 void config_read_senders(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_routes(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_exceptions(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_ranges(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);

@@ -76,6 +76,9 @@ void server_sandbox_free(struct server *s);
 bool MUST_CHECK server_tls(
 	struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
 
+/* tls.c: tell which exceptions of the configuration have ended.  */
+void server_log_exceptions(struct server *s);
+
 /* The certificate in its files is another: have new sessions use it.  The one before stays when it cannot be.  */
 void server_renew_tls(void *context);
 

@@ -152,6 +152,7 @@ static bool open_router(struct server *s)
 		.hostname = server_config(s)->hostname,
 		.listening = s->listening,
 		.listening_count = s->listening_count,
+		.exceptions = &server_config(s)->tls_exceptions,
 		.ipv4 = true,
 		.ipv6 = true,
 		.seed = seed(s),
@@ -297,6 +298,7 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	}
 	buf_release(&bind_why);
 	server_open_control(s);
+	server_log_exceptions(s);
 	io_before_sleep(
 		io, &s->log_hook); /* last: what the others said leaves in the same wake-up */
 	log_ready(s);
@@ -349,6 +351,7 @@ bool server_reload(struct server *s, struct config *config)
 	server_configure_control(s);
 	server_configure_acme(s);
 	config_leave(before);
+	server_log_exceptions(s);
 	log_begin(s->log, LOG_INFO, STR_NONE, "reloaded");
 	log_end(s->log);
 	return true;

@@ -104,3 +104,15 @@ bool server_tls(struct server *s, const struct config *c, struct tls_context **r
 	log_until(s, c, *ret);
 	return true;
 }
+
+void server_log_exceptions(struct server *s)
+{
+	const struct tls_exceptions *all = &server_config(s)->tls_exceptions;
+	for (uint32_t i = 0; i < all->count; i++) {
+		if (io_wall(s->io) < all->list[i].end) continue;
+		log_begin(s->log, LOG_WARN, STR_NONE, "tls-exception-ended");
+		log_str(s->log, "domain", all->list[i].domain);
+		log_str(s->log, "until", all->list[i].day);
+		log_end(s->log);
+	}
+}

@@ -76,7 +76,7 @@ def test_zone_signed_with_another_key(make_server, hops, tmp_path):
     hop = hops(host="127.0.1.1")
     with dns(tmp_path / "dns", SIGNED, signed=True) as port:
         anchor = trust_anchor(tmp_path / "dns", "other.test")
-        anchor.write_text(anchor.read_text().replace("other.test", "signed.test"))
+        anchor.write_text(anchor.read_text() + anchor.read_text().replace("other.test", "signed.test"))
         server = make_server(LOCAL + FAST + by_dns(port, hop.port, f'trust_anchor = "{anchor}"'))
         with server.talk() as t:
             t.mail("x@signed.test", sender="s@example.com")

@@ -469,6 +469,34 @@ def test_starttls_refused(make_server, hops, authority):
     waits_because(other, "not now")
 
 
+@pytest.mark.parametrize("policy", ["opportunistic", "required"])
+@pytest.mark.parametrize("injected", ["250-hop\r\n250 AUTH PLAIN", "250 2.0.0 Ok\r\n" * 50, "\x16"], ids=["ehlo", "many", "octet"])
+def test_clear_text_behind_the_reply_to_starttls(make_server, hops, authority, policy, injected):
+    """Somebody on the way puts more into the reply, to be taken as part of what is encrypted."""
+    hop = hops(tls=authority.server("localhost"), replies={"STARTTLS": "220 2.0.0 go\r\n" + injected})
+    server = relaying(make_server, smart(hop, f", tls = {policy}"))
+    send(server)
+    line = server.wait_log("event=tls-failed", "more came in clear")
+    if policy == "required":
+        assert "another host, or later" in line
+        waits_because(server, "more came in clear")
+        assert "4.7.5" in server.wait_log("event=unreachable")
+        assert not hop.commands("MAIL")
+    else:
+        assert "once more, in clear" in line
+        hop.wait()
+        assert hop.secured == [False] and hop.connections == 2 and len(hop.commands("STARTTLS")) == 1
+
+
+def test_connection_lost_at_starttls(make_server, hops, authority):
+    hop = hops(tls=authority.server("localhost"), replies={"STARTTLS": "close"})
+    server = relaying(make_server, smart(hop))
+    send(server)
+    hop.wait()
+    assert hop.secured == [False] and hop.connections == 2
+    server.wait_log("event=tls-failed", "once more, in clear")
+
+
 def test_server_to_server(make_server):
     """Two of us."""
     far = make_server('domain "far.test" { users = ["x"] }\n', name="far")
