@@ -53,6 +53,7 @@ error     unix  - - n - - error
 retry     unix  - - n - - error
 virtual   unix  - n n - - virtual
 anvil     unix  - - n - 1 anvil
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 postlog   unix-dgram n - n - 1 postlogd
 """
 
@@ -138,7 +139,8 @@ class Postfix:
 
 
 @contextlib.contextmanager
-def postfix(users):
+def postfix(users, more=""):
+    """more: appended to main.cf."""
     need("postfix")
     with public_directory() as directory, Policy() as policy:
         port, relay = free_port(), free_port()
@@ -148,7 +150,7 @@ def postfix(users):
         os.chown(directory / "mail", NOBODY, NOBODY)
         (directory / "etc" / "main.cf").write_text(MAIN.format(
             directory=directory, daemons=POSTFIX_DAEMONS, policy=policy.port, relay=relay, nobody=NOBODY,
-            users=", ".join(f"{{ {u}@post.test = {u}/ }}" for u in users)))
+            users=", ".join(f"{{ {u}@post.test = {u}/ }}" for u in users)) + more)
         (directory / "etc" / "master.cf").write_text(MASTER.format(port=port))
         subprocess.run([need("postfix"), "-c", str(directory / "etc"), "check"], check=True, capture_output=True, timeout=60)
         # A session of its own: a leaving master signals its process group.
@@ -223,6 +225,47 @@ def dovecot(users, full=(), port=None):
         with running([need("dovecot"), "-F", "-c", str(directory / "conf")], stderr=subprocess.DEVNULL):
             wait_for(lambda: answers(port), 20, "Dovecot answers")
             yield Dovecot(directory, port)
+
+
+DOVECOT_AUTH = """\
+base_dir = {directory}/run
+state_dir = {directory}/run
+log_path = {directory}/log
+protocols =
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = {mechanisms}
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {directory}/passwords
+}}
+userdb {{
+  driver = static
+  args = uid={nobody} gid={nobody} home=/nonexistent
+}}
+service auth {{
+  unix_listener {directory}/auth {{
+    mode = 0666
+  }}
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def dovecot_auth(passwords, mechanisms="plain login scram-sha-1 scram-sha-256"):
+    """Dovecot as the one who checks logins for another server: the path of its socket."""
+    with public_directory() as directory:
+        (directory / "passwords").write_text("".join(f"{name}:{{PLAIN}}{word}\n" for name, word in passwords.items()))
+        (directory / "conf").write_text(DOVECOT_AUTH.format(directory=directory, mechanisms=mechanisms, nobody=NOBODY))
+        with running([need("dovecot"), "-F", "-c", str(directory / "conf")], stderr=subprocess.DEVNULL):
+            wait_for((directory / "auth").exists, 20, "Dovecot answers")
+            yield directory / "auth"
 
 
 # ---- smtp-sink ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 from harness import free_port, queued_id, wait_for
 from peers import Authority, Hop
+from real_peers import dovecot_auth, postfix
 from test_login import PASSWORD, plain, user
 
 FAST = 'queue { retry = ["1s"] }\n'
@@ -165,6 +166,25 @@ def test_aiosmtpd(relay, authority, mechanism):
         assert names == [(mechanism.upper() or "PLAIN", b"alice@example.com", PASSWORD.encode())]
     finally:
         controller.stop()
+
+
+@pytest.mark.parametrize("mechanism,chosen", [("", "SCRAM-SHA-256"), ("scram-sha-1", "SCRAM-SHA-1"), ("login", "LOGIN")])
+def test_postfix_with_dovecot(relay, authority, mechanism, chosen):
+    chain, key = authority.issue("127.0.0.1")
+    with dovecot_auth({"alice@example.com": PASSWORD}) as auth, postfix(
+            ["bob"], "mynetworks =\nsmtpd_recipient_restrictions = permit_sasl_authenticated, reject\n"
+            f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {key}, {chain}\nsmtpd_tls_auth_only = yes\n"
+            f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {auth}\n") as peer:
+        server = relay(peer.port, f"auth = {mechanism}" if mechanism else "")
+        send(server, to="bob@post.test")
+        assert b"for <bob@post.test>" in peer.mailbox("bob").wait(timeout=60)[0]
+        server.wait_log("event=hop-login", f"mechanism={chosen}")
+        assert f"sasl_method={chosen}, sasl_username=alice@example.com" in peer.log()
+        server.password.write_text("wrong\n")
+        server.wait_log("event=delivered")
+        time.sleep(6)
+        send(server, to="bob@post.test")
+        reason(server, "was refused: 535")
 
 
 # ---- what a next hop may do ----------------------------------------------------------------------
