@@ -26,6 +26,7 @@ void hop_tls_configure(struct client_session *s)
 	enum security_level level = security_of(s)->level;
 	s->config.starttls = level != SECURITY_CLEAR && s->connection->target != s->clear_target;
 	s->config.starttls_required = level > SECURITY_MAY;
+	s->config.implicit_tls = destination_rule(s->site->destination)->implicit_tls;
 	if (security_of(s)->excepted) log_exception(s);
 }
 
@@ -84,7 +85,7 @@ static void note_handshake(struct client_session *s)
 		return;
 	s->shaking = false;
 	name_session(s);
-	smtp_client_secured(&s->client, outbound_now(s->outbound));
+	if (!s->config.implicit_tls) smtp_client_secured(&s->client, outbound_now(s->outbound));
 }
 
 void hop_tls_received(struct client_session *s, struct str octets)

@@ -114,6 +114,11 @@ void reach_won(struct connect_race *race, struct connection *connection, int err
 	}
 	s->client_live = true;
 	connection_own(connection, s, &client_session_events);
+	if (s->config.implicit_tls) {
+		hop_tls_begin(s);
+		client_session_work(s); /* it may have failed */
+		return;
+	}
 	client_session_watch(s);
 }
 

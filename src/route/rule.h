@@ -48,6 +48,7 @@ struct route_rule {
 	enum route_kind kind;
 	const struct route_host *hosts;
 	uint32_t host_count;
+	bool implicit_tls;  /* SMTP: TLS from the first octet */
 	struct str socket;  /* LMTP over a local socket: its path */
 	struct str maildir; /* MAILDIR: path with %{user} and %{domain}, absolute */
 	struct str reject;  /* REJECT: the words */
@@ -81,7 +82,7 @@ const struct route_rule *route_find(const struct route_table *t, struct str doma
 bool route_name_valid(struct str name);
 
 /* Append what tells destinations apart: mail with the same key shares connections, window and backoff.  "example.net" for
- * MX, "smtp:a:25,b:25", "lmtp:...", "local:example.com", "discard:", "reject:...".  Hosts that a rule names get ";user=U" and ";tls=T"
+ * MX, "smtp:a:25,b:25", "smtps:...", "lmtp:...", "local:example.com", "discard:", "reject:...".  Hosts that a rule names get ";user=U" and ";tls=T"
  * (any but opportunistic) behind: what connections have agreed upon is not for others to share.  */
 void route_destination_key(struct buf *out, const struct route_rule *rule, struct str domain);
 

@@ -141,7 +141,7 @@ static void decide(const struct security_facts *f, struct security *s)
 void security_decide(const struct security_facts *f, struct security *ret)
 {
 	decide(f, ret);
-	if (!f->login || ret->level != SECURITY_MAY) return;
+	if (ret->level != SECURITY_MAY || (!f->login && !f->implicit)) return;
 	ret->level = SECURITY_TLS;
-	say(ret, "any TLS, for the login");
+	say(ret, "any TLS%s", f->implicit ? ", from the first octet" : ", for the login");
 }

@@ -123,6 +123,8 @@ static const struct row rows[] = {
 		"any TLS by rule known mx.far.test: any TLS, for the login"},
 	{{.rule = ROUTE_TLS_VERIFY, .configured = true, .login = true},
 		"verified by rule known mx.far.test: verify"},
+	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .configured = true, .implicit = true},
+		"any TLS by rule known mx.far.test: any TLS, from the first octet"},
 	{{.rule = ROUTE_TLS_OFF, .configured = true, .login = true},
 		"clear by rule known mx.far.test: off"},
 	{{.rule = ROUTE_TLS_REQUIRED, .local = true, .configured = true, TLSA(good)},

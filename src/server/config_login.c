@@ -73,4 +73,9 @@ void config_check_login(struct config_reader *r, const struct ucl_value *v, cons
 		config_wrong(r, v, where, "auth = " STR_FMT " needs %s", STR_ARG(rule->auth),
 			token ? "password_file, not a token"
 			      : "token_command or token, not password_file");
+	if (rule->user.len && rule->kind == ROUTE_MX && str_eq(v->key, STR("*")))
+		config_wrong(r, v, where,
+			"user needs hosts to log in at, as in to = smtp:HOST:PORT; not every exchanger is to be told a password");
+	if (rule->implicit_tls && rule->tls == ROUTE_TLS_OFF)
+		config_wrong(r, v, where, "tls = off does not go with smtps:, which is TLS");
 }

@@ -492,7 +492,7 @@ static void wrong_routes(void **state)
 {
 	(void)state;
 	static const char wanted[] =
-		"mx, smtp:HOST:PORT, a list of those, lmtp:HOST:PORT, lmtp:/SOCKET, discard: or "
+		"mx, smtp:HOST:PORT, smtps:HOST:PORT, a list of those, lmtp:HOST:PORT, lmtp:/SOCKET, discard: or "
 		"reject:REASON is wanted\n";
 	char text[512];
 	snprintf(text, sizeof text, "@:1: route \"*\".to: \"smtp:\" will not do; %s", wanted);
@@ -519,7 +519,7 @@ static void wrong_domains(void **state)
 {
 	(void)state;
 	static const char wanted[] =
-		"maildir:PATH, lmtp:/SOCKET, lmtp:HOST:PORT, smtp:HOST:PORT or discard: is wanted\n";
+		"maildir:PATH, lmtp:/SOCKET, lmtp:HOST:PORT, smtp:HOST:PORT, smtps:HOST:PORT or discard: is wanted\n";
 	char text[512];
 	snprintf(text, sizeof text, "@:1: domain \"a.example\".deliver: \"mx\" will not do; %s",
 		wanted);

@@ -40,13 +40,13 @@ def relay(make_server, authority, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.roots))
     password = tmp_path / "hop-password"
 
-    def make(port, keys="", secret=PASSWORD, user="alice@example.com", more="", tls="verify"):
+    def make(port, keys="", secret=PASSWORD, user="alice@example.com", more="", tls="verify", scheme="smtp"):
         password.write_text(secret + "\n")
         password.chmod(0o600)
         how = keys if "token" in keys else f'password_file = "{password}"\n{keys}'
         more += "sandbox = off\n" if "token_command" in keys else ""  # in it no program can be started
         server = make_server(
-            FAST + more + f'route "*" {{ to = "smtp:127.0.0.1:{port}", allow_loopback = true, tls = {tls}\n'
+            FAST + more + f'route "*" {{ to = "{scheme}:127.0.0.1:{port}", allow_loopback = true, tls = {tls}\n'
             f'user = "{user}"\n{how} }}\n', name="relay")
         server.password = password
         return server
@@ -87,11 +87,12 @@ def provider(make_server, tmp_path, authority):
     server = make_server("", start=False, name="provider", hostname="provider.test")
     server.password = tmp_path / "account-password"
     server.password.write_text(PASSWORD + "\n")
-    server.submission, server.hop = free_port(), Hop()
+    server.submission, server.submissions, server.hop = free_port(), free_port(), Hop()
     chain, key = authority.issue("127.0.0.1", "provider.test")
     server.configure('relay_from = []\ndomain "example.com" { users = ["alice"] }\n'
                      f'tls {{ certificate = "{chain}", key = "{key}" }}\n'
                      f'listen submission {{ bind = ["127.0.0.1:{server.submission}"], role = submission }}\n'
+                     f'listen submissions {{ bind = ["127.0.0.1:{server.submissions}"], role = submission, tls = implicit }}\n'
                      f'route "*" {{ to = "smtp:127.0.0.1:{server.hop.port}", allow_loopback = true }}\n')
     user(server, "add", "alice@example.com")
     server.start()
@@ -109,6 +110,24 @@ def test_through_our_own_submission(relay, provider, mechanism):
     provider.wait_log("event=login", "account=alice@example.com", f"mechanism={chosen}")
     server.wait_log("event=hop-login", "user=alice@example.com", f"mechanism={chosen}")
     no_secrets(server, PASSWORD, plain())
+
+
+def test_implicit_tls(relay, provider):
+    server = relay(provider.submissions, scheme="smtps")
+    send(server)
+    assert b"with ESMTPSA " in provider.hop.wait(timeout=20)[0][2]
+    server.wait_log("event=hop-login", "mechanism=SCRAM-SHA-256-PLUS", f"smtps:127.0.0.1:{provider.submissions}")
+    assert "TLSv1.3" in server.wait_log("event=delivered")
+
+
+def test_implicit_tls_that_is_none(relay, hop):
+    """A host that says hello in clear: mail waits, and never goes in clear."""
+    plain_hop = Hop()
+    server = relay(plain_hop.port, scheme="smtps", tls="opportunistic")
+    send(server)
+    reason(server, "wrong version number")
+    assert not plain_hop.lines and not plain_hop.messages
+    plain_hop.close()
 
 
 def test_wrong_password_waits_and_is_read_again(relay, provider):
@@ -168,6 +187,7 @@ def test_aiosmtpd(relay, authority, mechanism):
         controller.stop()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="Postfix and Dovecot want to be started by root")
 @pytest.mark.parametrize("mechanism,chosen", [("", "SCRAM-SHA-256"), ("scram-sha-1", "SCRAM-SHA-1"), ("login", "LOGIN")])
 def test_postfix_with_dovecot(relay, authority, mechanism, chosen):
     chain, key = authority.issue("127.0.0.1")
