@@ -3,17 +3,21 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum {
 	INLINE_MAX_US = 1000,  /* short work that takes longer on average goes to a thread */
 	SAMPLE_MAX_US = 16000, /* one stall is forgotten after a few good ones */
 	SAMPLE_WEIGHT = 8,
 	QUIET_EVENTS = 2, /* a wake-up with more than these has no time for work */
+	LOW_NICE = 10,
 };
 
 struct io_workers {
 	struct io *io;
 	unsigned count; /* of threads */
+	bool low;
 	char name[16];
 
 	pthread_mutex_t lock; /* of these */
@@ -68,6 +72,8 @@ static void run_one(struct io_workers *w, struct io_work *work)
 static void *serve(void *argument)
 {
 	struct io_workers *w = argument;
+	/* Of this thread alone, on Linux; where it may not be, all are equal.  */
+	if (w->low) (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOW_NICE);
 	prctl(PR_SET_NAME, w->name); /* its own: another thread's would need /proc */
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
@@ -112,12 +118,13 @@ static bool start_threads(struct io_workers *w, unsigned threads)
 	return w->count == threads;
 }
 
-struct io_workers *io_workers_start(struct io *io, unsigned threads, const char *name)
+static struct io_workers *start(struct io *io, unsigned threads, const char *name, bool low)
 {
 	ASSERT(threads > 0);
 	struct io_workers *w = calloc(1, sizeof *w + threads * sizeof w->threads[0]);
 	if (!w) return NULL;
 	w->io = io;
+	w->low = low;
 	snprintf(w->name, sizeof w->name, "%s", name);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->given, NULL);
@@ -128,6 +135,16 @@ struct io_workers *io_workers_start(struct io *io, unsigned threads, const char 
 	if (start_threads(w, threads)) return w;
 	io_workers_stop(w);
 	return NULL;
+}
+
+struct io_workers *io_workers_start(struct io *io, unsigned threads, const char *name)
+{
+	return start(io, threads, name, false);
+}
+
+struct io_workers *io_workers_start_low(struct io *io, unsigned threads, const char *name)
+{
+	return start(io, threads, name, true);
 }
 
 static void hand_over(struct io_workers *w, struct io_work *work, bool timed)
