@@ -297,7 +297,8 @@ static void renew(struct token *t)
 	int error =
 		io_child_start(out->parts.io, &t->child, (const char *const *)t->argv, TIMEOUT_MS);
 	if (!error) return;
-	buf_printf(&t->why, "%s: %s", t->argv[0], strerror(-error));
+	buf_printf(&t->why, "%s: %s%s", t->argv[0], strerror(-error),
+		error == -EACCES ? ", or new since the server was started: restart it" : "");
 	t->renewing = false;
 }
 
