@@ -52,6 +52,7 @@ extern const struct config_key config_keys[]; /* of struct config; ends with a r
 extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_token_keys[]; /* of struct route_token */
 extern const struct config_key config_domain_keys[];
+extern const struct config_key config_account_keys[]; /* of struct usage_options */
 extern const struct config_key config_listen_keys[];
 extern const struct config_key config_except_keys[];
 extern const struct config_key config_tls_keys[];  /* of struct config */
