@@ -1,5 +1,7 @@
 """DANE: what signed zones say of a host's certificate, and what becomes of the mail.  Knot signs, libunbound validates."""
+import datetime
 import hashlib
+import json
 import os
 import ssl
 import subprocess
@@ -363,3 +365,56 @@ def test_exceptions_that_will_not_do(make_server, text, complaint):
     server = make_server(LOCAL + text + "\n", start=False)
     result = server.run("serve", "--check")
     assert result.returncode == 78 and complaint in result.stderr.decode(), result.stderr
+
+
+# ---- rockdove route --probe ------------------------------------------------------------------------
+
+def probed(server, address="x@signed.test", roots="/dev/null"):
+    environment = dict(os.environ, SSL_CERT_FILE=str(roots), SSL_CERT_DIR="/nowhere")
+    text = server.run("route", "--probe", address, check=True, env=environment).stdout.decode()
+    found = json.loads(server.run("route", "--probe", "--json", address, check=True, env=environment).stdout)
+    return text, [h["probe"] for h in found["targets"][0]["hosts"]]
+
+
+def test_probe_dane(world, hops, authority):
+    show = Show(authority, "another.test", days=-1)
+    good = hops(tls=show.context, extensions=("PIPELINING", "SIZE 1000", "REQUIRETLS"))
+    bad = hops(tls=Show(authority, "mx2.signed.test").context, host="127.0.1.2", port=good.port)
+    stripped_one = hops(host="127.0.1.3", port=good.port)
+    more = (f"@ MX 20 mx2\nmx2 A 127.0.1.2\n_{good.port}._tcp.mx2 {WRONG}\n"
+            f"@ MX 30 mx3\nmx3 A 127.0.1.3\n_{good.port}._tcp.mx3 {WRONG}\n@ MX 40 mx4\nmx4 A 127.0.1.4\n")
+    server = world(good.port, zone(good.port, tlsa(show.file), more)).server()
+    text, (one, two, three, four) = probed(server, roots=authority.roots)
+    assert one["dane"] == "" and one["authority"] == "hostname mismatch"
+    assert one["tls"] == "TLSv1.3 TLS_AES_256_GCM_SHA384" and one["verdict"] == "mail would go over TLS"
+    assert one["offers"] == ["PIPELINING", "REQUIRETLS", "SIZE 1000"]
+    certificate = one["certificate"]
+    assert certificate["subject"] == "CN=another.test" and certificate["issuer"] == "CN=Test authority"
+    assert certificate["names"] == "another.test" and certificate["until"] < datetime.date.today().isoformat()
+    assert two["dane"] == "No matching DANE TLSA records" or "TLSA" in two["dane"]
+    assert two["authority"] == "" and two["verdict"] == "mail would wait: the host is not proven"
+    assert not three["starttls"] and three["verdict"] == "mail would wait: there is no TLS"
+    assert "Connection refused" in four["error"]
+    for words in ("DANE: a record is of it", "authority: vouches for it", "policy: dane: 1 TLSA record; mail would go over TLS",
+                  "does not offer STARTTLS", "Connection refused"):
+        assert words in text, text
+    assert not good.commands("MAIL") and good.names == ["mx.signed.test"] * 2
+
+
+@pytest.mark.parametrize("policy, verdict", [
+    ("opportunistic", "mail would go over TLS"), ("required", "mail would go over TLS"), ("off", "mail would go in clear"),
+    ("verify", "mail would wait: the host is not proven")])
+def test_probe_without_dane(make_server, hops, authority, policy, verdict):
+    hop = hops(tls=Show(authority, "another.test").context)
+    server = make_server(LOCAL + f'route "*" {{ to = "smtp:localhost:{hop.port}", tls = {policy} }}\n'.replace("localhost", "127.0.1.1"))
+    text, (one,) = probed(server, roots=authority.roots)
+    assert one["verdict"] == verdict and one["authority"] == "IP address mismatch" and "dane" not in one
+    assert "certificate: CN=another.test, for another.test, from 20" in text
+
+
+def test_probe_where_tls_fails(make_server, hops, authority):
+    hop = hops(tls=Show(authority, "another.test").context, shake=lambda s: s.sendall(b"\x15\x03\x03\x00\x02\x02\x28"))
+    server = make_server(LOCAL + f'route "*" {{ to = "smtp:127.0.1.1:{hop.port}" }}\n')
+    text, (one,) = probed(server)
+    assert "handshake failure" in one["tls_error"] and one["verdict"] == "mail would go in clear"
+    assert "TLS fails: " in text
