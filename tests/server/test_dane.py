@@ -6,13 +6,14 @@ import os
 import ssl
 import subprocess
 
+import dns.flags as dns_flags
 import dns.message as dns_message
 import dns.rdatatype as dns_type
 import pytest
 
 from harness import free_port, need, queued_id, wait_for
 from peers import Authority, Hop, dns
-from real_peers import DnsMeddler
+from real_peers import DnsMeddler, postfix
 from test_dns import trust_anchor
 
 LOCAL = 'domain "example.com" { users = "*" }\nqueue { retry = ["1s"] }\n'
@@ -365,6 +366,65 @@ def test_exceptions_that_will_not_do(make_server, text, complaint):
     server = make_server(LOCAL + text + "\n", start=False)
     result = server.run("serve", "--check")
     assert result.returncode == 78 and complaint in result.stderr.decode(), result.stderr
+
+
+# ---- Postfix, both ways ------------------------------------------------------------------------------
+
+def test_postfix_as_a_next_hop(world, make_server, tmp_path, authority):
+    """Its TLS, and its key in DNS; then another key in DNS."""
+    chain, key = authority.issue("whoever.test", days=-1)
+    tls = f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {chain}\nsmtpd_tls_key_file = {key}\nsmtpd_tls_loglevel = 1\n"
+    with postfix(["alice"], tls) as hop:
+        def to_postfix(record):
+            return f"@ MX 10 mx\nmx A 127.0.0.1\n_{hop.port}._tcp.mx {record}\n"
+        with dns(tmp_path / "zones", {"post.test": to_postfix(tlsa(chain))}, signed=True) as port:
+            server = make_server(LOCAL + f'dns {{ servers = ["127.0.0.1:{port}"], trust_anchor = '
+                                 f'"{trust_anchor(tmp_path / "zones", "post.test")}" }}\n'
+                                 f'route "*" {{ to = mx, port = {hop.port}, allow_loopback = true, tls = dane }}\n')
+            id = send(server, "alice@post.test")
+            assert b"hello" in hop.mailbox("alice").wait()[0]
+            assert 'GCM_SHA384 dane"' in server.wait_log("event=delivered", id)
+            wait_for(lambda: "TLS connection established from" in hop.log(), 10)
+        with dns(tmp_path / "zones2", {"post.test": to_postfix(WRONG)}, signed=True) as port:
+            other = make_server(LOCAL + f'dns {{ servers = ["127.0.0.1:{port}"], trust_anchor = '
+                                f'"{trust_anchor(tmp_path / "zones2", "post.test")}" }}\n'
+                                f'route "*" {{ to = mx, port = {hop.port}, allow_loopback = true, tls = dane }}\n', name="other")
+            send(other, "alice@post.test")
+            waits_because(other, "no matching DANE TLSA records")
+        assert len(hop.mailbox("alice").files()) == 1
+
+
+def vouching(answer):
+    """As a resolver on this machine would answer that has validated what is signed."""
+    message = dns_message.from_wire(answer)
+    if any(s.rdtype == dns_type.RRSIG for s in [*message.answer, *message.authority]):
+        message.flags |= dns_flags.AD
+    message.flags |= dns_flags.RA
+    return message.to_wire()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_postfix_verifies_us(make_server, tmp_path, right):
+    """Postfix, level dane-only, comes to our listener by DNS; the key there is ours, or it is not."""
+    port = free_port("127.0.1.1")
+    server = make_server(f'domain "signed.test" {{ users = "*" }}\nlisten mx {{ bind = ["127.0.1.1:{port}"] }}\n', listen=False)
+    record = tlsa(server.state / "tls/cert.pem") if right else WRONG
+    with dns(tmp_path / "dns", {"signed.test": zone(port, record)}, signed=True) as dns_port:
+        resolver = DnsMeddler(dns_port, vouching, (f"127.77.{port >> 8}.{port & 255}", 53))
+        try:
+            more = ("relayhost =\nsmtp_dns_support_level = dnssec\nsmtp_host_lookup = dns\nsmtp_tls_security_level = dane-only\n"
+                    "smtp_tls_loglevel = 1\n"
+                    f"transport_maps = inline:{{ {{ signed.test = smtp:signed.test:{port} }} }}\n")
+            with postfix(["alice"], more, resolver.socket.getsockname()[0]) as sender:
+                sender.sendmail("alice@post.test", ["bob@signed.test"], b"Subject: proven\r\n\r\nhello\r\n")
+                if right:
+                    assert b"Subject: proven" in server.mailbox("bob", "signed.test").wait(timeout=30)[0]
+                    assert "Verified TLS connection established to mx.signed.test" in sender.log()
+                else:
+                    wait_for(lambda: "Server certificate not trusted" in sender.log() or "not verified" in sender.log(), 30)
+                    assert not server.mailbox("bob", "signed.test").files()
+        finally:
+            resolver.close()
 
 
 # ---- rockdove route --probe ------------------------------------------------------------------------
