@@ -55,6 +55,22 @@ def pipeline(bench, port, connections, messages, size, recipient=RECIPIENT, wind
     return json.loads(out)
 
 
+def tls(bench, *arguments, patience=300, nice=0):
+    """bench/tls.c.  What it printed."""
+    command = [bench.tool("tls"), *map(str, arguments)]
+    if nice:
+        command = ["nice", "-n", str(nice), *command]
+    process = spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        out, said = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        finish(process, signal.SIGKILL)
+        raise Refused(f"not done within {patience} s") from None
+    if finish(process) != 0:
+        raise Refused(said.decode(errors="replace").strip()[-200:])
+    return json.loads(out)
+
+
 def raw_sync(bench, seconds):
     """bench/rawsync.c: what the disk alone can do."""
     process = spawn([bench.tool("rawsync"), bench.work + "/raw", str(seconds), "4096"], stdout=subprocess.PIPE)

@@ -176,6 +176,32 @@ http {{ bind = "" }}
         raise RuntimeError("nothing was accepted")
 
 
+class OpensslServer(Server):
+    """openssl s_server with a key like rockdove's: what handshakes cost the library."""
+    name = "openssl s_server"
+
+    def __enter__(self):
+        self.tls_port = self.port
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=bench.test", "-keyout", self.top + "/key", "-out", self.top + "/cert"],
+                       check=True, capture_output=True, timeout=60)
+        return super().__enter__()
+
+    def start(self):
+        self.group = Group()
+        self.process = spawn(["openssl", "s_server", "-accept", str(self.port), "-cert", self.top + "/cert",
+                              "-key", self.top + "/key", "-tls1_3", "-quiet", "-no_cache", "-num_tickets", "1"],
+                             self.group, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 5).close()
+                return 0
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError("openssl s_server does not listen")
+
+
 class Postfix(Server):
     name = "Postfix"
     durable = True

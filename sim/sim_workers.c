@@ -151,6 +151,12 @@ struct io_workers *io_workers_start(struct io *io, unsigned threads, const char 
 	return w;
 }
 
+/* Threads of this world are all alike.  */
+struct io_workers *io_workers_start_low(struct io *io, unsigned threads, const char *name)
+{
+	return io_workers_start(io, threads, name);
+}
+
 static void hand_over(struct io_workers *w, struct io_work *work)
 {
 	list_push_back(&w->queue, &work->link);

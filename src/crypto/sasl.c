@@ -268,8 +268,9 @@ enum sasl_result sasl_step(struct sasl *s, bool given, struct str response, stru
 	enum sasl_result result = SASL_FAILED;
 	bool ask = !s->begun && s->login;
 	s->begun = true;
-	if (!base64_decode(response, &octets)) return SASL_FAILED;
-	if (s->finished) {
+	if (!base64_decode(response, &octets)) {
+		result = SASL_FAILED;
+	} else if (s->finished) {
 		result = octets.len ? SASL_FAILED : SASL_DONE;
 	} else {
 		if (ask) result = step(s, STR_NONE, challenge);

@@ -161,6 +161,7 @@ static void test_plain_refused(void **state)
 	struct fixture f;
 	begin(&f, "PLAIN");
 	assert_int_equal(sasl_step(f.sasl, true, STR("no base64"), &f.challenge), SASL_FAILED);
+	assert_int_equal(sasl_step(f.sasl, true, STR("AGEA===="), &f.challenge), SASL_FAILED);
 	end(&f);
 }
 

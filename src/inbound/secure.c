@@ -15,7 +15,7 @@ bool secure_ready(struct inbound *in, const struct inbound_rules *rules)
 	uint8_t secret[32];
 	io_random(in->parts.io, secret, sizeof secret);
 	if (!in->sasl) in->sasl = sasl_context_new(secret);
-	if (in->sasl) in->handshakes = io_workers_start(in->parts.io, 1, "tls");
+	if (in->sasl) in->handshakes = io_workers_start_low(in->parts.io, 1, "tls");
 	return in->handshakes != NULL;
 }
 

@@ -21,17 +21,31 @@ int io_dir_sync(struct io *io, const char *path)
 	return error;
 }
 
+/* The directory that holds path's last name.  */
+static int parent_of(const char *path, char parent[PATH_MAX])
+{
+	size_t len = strlen(path);
+	if (len >= PATH_MAX) return -ENAMETOOLONG;
+	while (len > 0 && path[len - 1] == '/') len--;
+	while (len > 0 && path[len - 1] != '/') len--;
+	memcpy(parent, len ? path : ".", len ? len : 1);
+	parent[len ? len : 1] = 0;
+	return 0;
+}
+
 int linux_sync_parent(const char *path)
 {
 	char parent[PATH_MAX];
-	size_t len = strlen(path);
-	if (len >= sizeof parent) return -ENAMETOOLONG;
-	while (len > 0 && path[len - 1] == '/') len--;
-	while (len > 0 && path[len - 1] != '/') len--;
-	if (len == 0) return io_dir_sync(NULL, ".");
-	memcpy(parent, path, len);
-	parent[len] = 0;
-	return io_dir_sync(NULL, parent);
+	int error = parent_of(path, parent);
+	return error ? error : io_dir_sync(NULL, parent);
+}
+
+int linux_stat_parent(const char *path, struct stat *ret)
+{
+	char parent[PATH_MAX];
+	int error = parent_of(path, parent);
+	if (error) return error;
+	return stat(parent, ret) < 0 ? -errno : 0;
 }
 
 static int check_directory(const char *path)

@@ -140,13 +140,25 @@ int io_file_load(struct io *io, const char *path, struct buf *out)
 	return error;
 }
 
+/* What root saves belongs to the owner of its directory: the server, which is not root.  */
+static int give_to_owner(const char *path, const struct io_file *f)
+{
+	struct stat st;
+	if (geteuid() != 0) return 0;
+	int error = linux_stat_parent(path, &st);
+	if (error || st.st_uid == 0) return error;
+	error = result(fchown(f->fd, st.st_uid, st.st_gid));
+	return error == -ENOSYS ? 0 : error; /* a server that stays root, in its sandbox */
+}
+
 static int write_synced(struct io *io, const char *path, struct str content)
 {
 	struct io_file f;
 	int error = io_file_open(io, path, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, &f);
 	if (error) return error;
 	struct iovec iov = {(void *)(uintptr_t)content.ptr, content.len};
-	error = io_file_write(io, &f, &iov, 1, 0);
+	error = give_to_owner(path, &f);
+	if (!error) error = io_file_write(io, &f, &iov, 1, 0);
 	if (!error) error = io_file_sync(io, &f);
 	io_file_close(io, &f);
 	return error;

@@ -142,6 +142,8 @@ void io_refuse(struct io *io, const struct io_accepted *accepted, struct str oct
 /* Threads that run work in the order given; started at once.  NULL when the system refuses.  */
 struct io_workers;
 struct io_workers *io_workers_start(struct io *io, unsigned threads, const char *name);
+/* The same, and the loop goes first: for work that comes in floods, or that nobody waits for.  */
+struct io_workers *io_workers_start_low(struct io *io, unsigned threads, const char *name);
 /* Ends when all work given has been run; its `done` comes before this returns.  */
 void io_workers_stop(struct io_workers *workers);
 

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 enum {
 	LINUX_EVENTS = 256,               /* taken from epoll at once */
@@ -82,5 +83,7 @@ int linux_address_family(const struct net_address *a);
 
 /* Sync the directory that holds path's last name.  0 or -errno.  */
 int MUST_CHECK linux_sync_parent(const char *path);
+/* What that directory is.  0 or -errno.  */
+int MUST_CHECK linux_stat_parent(const char *path, struct stat *ret);
 
 #endif

@@ -2,17 +2,23 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum {
 	INLINE_MAX_US = 1000,  /* short work that takes longer on average goes to a thread */
 	SAMPLE_MAX_US = 16000, /* one stall is forgotten after a few good ones */
 	SAMPLE_WEIGHT = 8,
 	QUIET_EVENTS = 2, /* a wake-up with more than these has no time for work */
+	LOW_NICE = 10,
 };
 
 struct io_workers {
 	struct io *io;
 	unsigned count; /* of threads */
+	bool low;
+	char name[16];
 
 	pthread_mutex_t lock; /* of these */
 	pthread_cond_t given;
@@ -66,6 +72,9 @@ static void run_one(struct io_workers *w, struct io_work *work)
 static void *serve(void *argument)
 {
 	struct io_workers *w = argument;
+	/* Of this thread alone, on Linux; where it may not be, all are equal.  */
+	if (w->low) (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOW_NICE);
+	prctl(PR_SET_NAME, w->name); /* its own: another thread's would need /proc */
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		struct list *node = list_pop(&w->queue);
@@ -98,35 +107,44 @@ static void tell_done(struct io_workers *w)
 
 static void posted(struct io_post *post) { tell_done(CONTAINER_OF(post, struct io_workers, post)); }
 
-static bool start_threads(struct io_workers *w, unsigned threads, const char *name)
+static bool start_threads(struct io_workers *w, unsigned threads)
 {
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are the loop's */
-	while (w->count < threads && !pthread_create(&w->threads[w->count], NULL, serve, w)) {
-		char short_name[16];
-		snprintf(short_name, sizeof short_name, "%s", name);
-		pthread_setname_np(w->threads[w->count++], short_name);
-	}
+	while (w->count < threads && !pthread_create(&w->threads[w->count], NULL, serve, w))
+		w->count++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return w->count == threads;
 }
 
-struct io_workers *io_workers_start(struct io *io, unsigned threads, const char *name)
+static struct io_workers *start(struct io *io, unsigned threads, const char *name, bool low)
 {
 	ASSERT(threads > 0);
 	struct io_workers *w = calloc(1, sizeof *w + threads * sizeof w->threads[0]);
 	if (!w) return NULL;
 	w->io = io;
+	w->low = low;
+	snprintf(w->name, sizeof w->name, "%s", name);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->given, NULL);
 	pthread_cond_init(&w->finished_one, NULL);
 	list_init(&w->queue);
 	list_init(&w->finished);
 	io_post_init(io, &w->post, posted);
-	if (start_threads(w, threads, name)) return w;
+	if (start_threads(w, threads)) return w;
 	io_workers_stop(w);
 	return NULL;
+}
+
+struct io_workers *io_workers_start(struct io *io, unsigned threads, const char *name)
+{
+	return start(io, threads, name, false);
+}
+
+struct io_workers *io_workers_start_low(struct io *io, unsigned threads, const char *name)
+{
+	return start(io, threads, name, true);
 }
 
 static void hand_over(struct io_workers *w, struct io_work *work, bool timed)

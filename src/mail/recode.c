@@ -272,7 +272,9 @@ static bool is_boundary(const struct recode_level *level, struct str text, bool 
 	text = str_skip(text, level->boundary_len);
 	*ret_closing = str_starts(text, STR("--"));
 	if (*ret_closing) text = str_skip(text, 2);
-	return str_trim(text).len == 0;
+	/* A bare CR or LF is no white space: it would go out as it is.  */
+	while (text.len && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) text = str_skip(text, 1);
+	return text.len == 0;
 }
 
 static bool boundary_line(struct recode *r, struct str text, struct str whole, struct buf *out)

@@ -124,6 +124,12 @@ static void test_other_types_become_base64(void **state)
 static void test_binary(void **state)
 {
 	(void)state;
+	/* A boundary line ends in blanks at most: a bare CR or LF behind it is content.  */
+	becomes(MIXED "\r\n--b \t\r\n\r\nx\r\n--b\r\r\n--b\n\r\n--b--\r\n",
+		MIXED
+		"\r\n--b \t\r\nContent-Transfer-Encoding: quoted-printable\r\n"
+		"Content-Type: text/plain; charset=unknown-8bit\r\n\r\nx\r\n--b=0D\r\n--b=0A\r\n--b--\r\n",
+		1);
 	becomes_len(STR("MIME-Version: 1.0\r\nContent-Type: image/png\r\n\r\na\0\nb\rc\r\n"),
 		"MIME-Version: 1.0\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nYQAKYg1jDQo=\r\n",
 		1);

@@ -147,12 +147,14 @@ static bool demands_too_much(struct client_session *s)
 static void log_barred(struct client_session *s)
 {
 	struct log *log = s->outbound->parts.log;
-	for (uint32_t i = 0; i < s->lookup.barred; i++) {
-		const struct route_target *t = &s->lookup.targets[s->lookup.count + i];
+	if (s->lookup.barred == 0) return; /* there may be no targets at all */
+	const struct route_target *t = &s->lookup.targets[s->lookup.count];
+	for (const struct route_target *end = t + s->lookup.barred; t < end; t++) {
 		log_begin(log, LOG_WARN, STR_NONE, "host-barred");
 		log_str(log, "destination", destination_key(s->site->destination));
 		log_str(log, "host", str_from_c(t->host));
-		log_str(log, "policy", str_from_c(t->security.words));
+		log_str(log, "policy",
+			str_of(t->security.words, strnlen(t->security.words, SECURITY_WORDS_MAX)));
 		log_end(log);
 	}
 }

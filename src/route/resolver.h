@@ -23,7 +23,15 @@ struct resolver *resolver_new(
 	struct io *io, const struct resolver_options *options, const char **ret_why);
 void resolver_free(struct resolver *r);
 
-enum dns_type { DNS_A = 1, DNS_CNAME = 5, DNS_SOA = 6, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
+enum dns_type {
+	DNS_A = 1,
+	DNS_CNAME = 5,
+	DNS_SOA = 6,
+	DNS_MX = 15,
+	DNS_TXT = 16,
+	DNS_AAAA = 28,
+	DNS_TLSA = 52
+};
 
 enum dns_result {
 	DNS_FOUND,

@@ -4,12 +4,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-
-/* Where something stands.  */
-struct place {
-	const char *file; /* kept; NULL: nowhere (the command line, a default) */
-	uint32_t line;    /* 0: the file as a whole */
-};
+#include "server/place.h"
 
 struct complaint {
 	struct place place;

@@ -1,6 +1,7 @@
 /* The configuration as a whole: the table of its keys, and what only the whole can tell.  */
 #include "server/config.h"
 
+#include "io/confine.h"
 #include "io/file.h"
 #include "server/config_schema.h"
 #include "server/units.h"
@@ -59,10 +60,30 @@ static void read_control(
 		return;
 	}
 	*control = config_path(r, config_copy(r, v->text, false));
+	size_t slash = str_rfind(*control, '/');
+	if (slash < control->len)
+		config_use(r, config_copy(r, str_head(*control, slash), false), true, v->place);
 	if (control->len <= SOCKET_PATH_MAX) return;
 	complain(&r->complaints, v->place,
 		"%s: \"" STR_FMT "\" is too long for a local socket; at most %d octets", where,
 		STR_ARG(*control), SOCKET_PATH_MAX);
+}
+
+static void read_user(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field)
+{
+	struct str *user = field;
+	*user = STR("");
+	struct io_user found;
+	if (v->type != UCL_TEXT)
+		config_wrong(r, v, where, "the name of a user of this machine is wanted");
+	else
+		*user = config_copy(r, v->text, false);
+	if (user->len && io_user_find(r->io, user->ptr, &found) != 0)
+		config_wrong(r, v, where,
+			"there is no user \"" STR_FMT
+			"\" on this machine; `adduser --system --group " STR_FMT "` makes one",
+			STR_ARG(*user), STR_ARG(*user));
 }
 
 static void read_retry(
@@ -230,6 +251,10 @@ const struct config_key config_keys[] = {
 		.read = read_state, .help = "directory of the spool, mailboxes, keys and accounts"},
 	{"control", CONFIG_OTHER, offsetof(struct config, control), "control.sock",
 		.read = read_control, .help = "the control socket"},
+	{"user", CONFIG_OTHER, offsetof(struct config, user), "\"\"", .read = read_user,
+		.help = "whom a server that root starts becomes; none: rockdove, if there is one"},
+	{"sandbox", CONFIG_BOOL, offsetof(struct config, sandbox), "on",
+		.help = "give up every file and system call that is not needed"},
 	{"listen", CONFIG_OTHER, 0, .read = config_read_listeners, .help = "listen NAME { ... }"},
 	{"tls", CONFIG_BLOCK, 0, .keys = tls_keys, .help = "certificate and key"},
 	{"acme", CONFIG_BLOCK, 0, .keys = config_acme_keys,
@@ -279,6 +304,15 @@ static const char *directory_of(struct config_reader *r, struct str file)
 	return config_copy(r, directory, false).ptr;
 }
 
+/* The files that the settings stand in, which SIGHUP reads again.  */
+static void use_files(struct config_reader *r, const struct ucl_value *v)
+{
+	const struct config_use *last = r->config->uses;
+	if (v->place.file && (!last || last->place.file != v->place.file || last->place.line))
+		config_use(r, str_from_c(v->place.file), false, (struct place){v->place.file, 0});
+	for (v = v->first; v; v = v->next) use_files(r, v);
+}
+
 static struct config *config_new(struct io *io)
 {
 	struct config *c = calloc(1, sizeof *c);
@@ -312,6 +346,8 @@ struct config *config_read(
 	c->queue.domains = &c->domains;
 	check_http(&r, root);
 	config_check_acme(&r, root);
+	if (root) use_files(&r, root);
+	config_use(&r, c->state, true, (struct place){0});
 
 	if (!r.complaints.count) return c;
 	complaints_print(&r.complaints, complaints);

@@ -10,6 +10,15 @@
 #include "route/exception.h"
 #include "route/resolver.h"
 #include "route/rule.h"
+#include "server/place.h"
+
+/* A path that the configuration names, or that a part of it came from.  */
+struct config_use {
+	struct str path;    /* absolute, NUL-terminated */
+	bool write;         /* a directory in which things are made; else a file to be read */
+	struct place place; /* that names it */
+	const struct config_use *next;
+};
 
 /* How an ACME authority is shown that a name is ours (RFC 8555 8.3, RFC 8737).  */
 enum acme_method { ACME_HTTP, ACME_TLS_ALPN };
@@ -21,6 +30,9 @@ struct config {
 	struct str hostname;
 	struct str state;   /* directory, absolute, NUL-terminated; so are all paths here */
 	struct str control; /* path of the control socket */
+	struct str user;    /* to run as, NUL-terminated; empty: rockdove, if there is one */
+	bool sandbox;
+	const struct config_use *uses;
 
 	const struct listener_options *listeners;
 	uint32_t listener_count;

@@ -100,11 +100,20 @@ static bool read_hosts(struct config_reader *r, const struct ucl_value *v, const
 	return rule->host_count > 0;
 }
 
-/* The forms that are one text and no host.  False: it is none of them.  */
-static bool read_single(
-	struct config_reader *r, struct str text, unsigned allowed, struct route_rule *rule)
+/* The directory that the mailboxes of a template lie in.  */
+static void use_mailboxes(struct config_reader *r, struct str template, struct place place)
 {
-	struct str rest;
+	size_t variable = str_find(template, '%');
+	struct str fixed = str_head(template, variable);
+	if (variable < template.len) fixed = str_head(fixed, str_rfind(fixed, '/'));
+	config_use(r, config_copy(r, fixed, false), true, place);
+}
+
+/* The forms that are one text and no host.  False: it is none of them.  */
+static bool read_single(struct config_reader *r, const struct ucl_value *v, unsigned allowed,
+	struct route_rule *rule)
+{
+	struct str rest, text = v->text;
 	if (str_ieq(text, STR("mx")) && allowed & CONFIG_TO_MX) {
 		rule->kind = ROUTE_MX;
 		return true;
@@ -123,6 +132,7 @@ static bool read_single(
 	if (starts(text, STR("maildir:"), &rest) && rest.len && allowed & CONFIG_TO_MAILDIR) {
 		rule->kind = ROUTE_MAILDIR;
 		rule->maildir = config_path(r, config_copy(r, rest, false));
+		use_mailboxes(r, rule->maildir, v->place);
 		return true;
 	}
 	if (starts(text, STR("lmtp:"), &rest) && str_starts(rest, STR("/"))) {
@@ -137,7 +147,7 @@ void config_read_destination(struct config_reader *r, const struct ucl_value *v,
 	unsigned allowed, struct route_rule *rule)
 {
 	const struct ucl_value *only = v->type == UCL_LIST && v->count == 1 ? v->first : v;
-	if (only->type == UCL_TEXT && read_single(r, only->text, allowed, rule)) return;
+	if (only->type == UCL_TEXT && read_single(r, only, allowed, rule)) return;
 	bool several = v->type == UCL_LIST && !(allowed & CONFIG_TO_MX);
 	if (v->type != UCL_BLOCK && !several && read_hosts(r, v, where, rule)) return;
 	if (v->type == UCL_TEXT)

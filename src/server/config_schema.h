@@ -76,6 +76,8 @@ void *config_alloc(struct config_reader *r, size_t size);
 struct str config_copy(struct config_reader *r, struct str s, bool lower);
 /* path, or what it is under state.  */
 struct str config_path(struct config_reader *r, struct str path);
+/* The server will use path: it stays in its reach.  */
+void config_use(struct config_reader *r, struct str path, bool write, struct place place);
 /* The parts of a setting that may be one text or a list of them: next after `at` (NULL: first), or NULL.  One that is no
  * text is complained of and left out.  */
 const struct ucl_value *config_each_text(struct config_reader *r, const struct ucl_value *value,

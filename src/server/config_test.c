@@ -139,6 +139,8 @@ static void check_defaults(const struct config *c)
 	assert_int_equal(c->dns.validate, DNS_VALIDATE_SELF);
 	assert_int_equal(c->history.keep, DAYS(7));
 	assert_int_equal(c->history.size, 1 << 30);
+	assert_int_equal(c->user.len, 0);
+	assert_true(c->sandbox);
 	assert_str(c->http.bind, "127.0.0.1:8025");
 	assert_int_equal(c->http.token_file.len, 0);
 	assert_int_equal(c->log.format, LOG_TEXT);
@@ -688,6 +690,42 @@ static void all_at_once(void **state)
 	bad("limits { errors = 1\n errors = 2 }\n", wanted);
 }
 
+static const struct config_use *use_of(const struct config *c, const char *wanted)
+{
+	for (const struct config_use *u = c->uses; u; u = u->next)
+		if (str_eq(u->path, str_from_c(wanted))) return u;
+	fail_msg("%s is not among the paths that the server uses", wanted);
+	return NULL;
+}
+
+static void paths_that_are_used(void **state)
+{
+	(void)state;
+	struct fixture f;
+	const struct config *c = good(&f,
+		"state = /s\ntls { certificate = /c/cert.pem }\ncontrol = /run/x/sock\n"
+		"domain a.example { deliver = \"maildir:/m/y/box%{user}/x\" }\n"
+		"domain b.example {\n deliver = \"maildir:/fixed/box\" }\n");
+	assert_true(use_of(c, "/s")->write);
+	assert_false(use_of(c, path)->write);
+	assert_false(use_of(c, "/c/cert.pem")->write);
+	assert_int_equal(use_of(c, "/c/cert.pem")->place.line, 2);
+	assert_true(use_of(c, "/run/x")->write);
+	assert_true(use_of(c, "/m/y")->write);
+	assert_true(use_of(c, "/fixed/box")->write);
+	assert_int_equal(use_of(c, "/fixed/box")->place.line, 6);
+	assert_str(str_from_c(use_of(c, "/fixed/box")->place.file), path);
+	end(&f);
+	assert_true(good(&f, "user = root\nsandbox = off\n"));
+	assert_str(f.c->user, "root");
+	assert_false(f.c->sandbox);
+	end(&f);
+	bad("user = rockdove-nobody\n",
+		"@:1: user: there is no user \"rockdove-nobody\" on this machine; "
+		"`adduser --system --group rockdove-nobody` makes one\n");
+	bad("user = [root]\n", "@:1: user: the name of a user of this machine is wanted\n");
+}
+
 static void missing_file(void **state)
 {
 	(void)state;
@@ -701,6 +739,7 @@ static void missing_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest all[] = {
+		cmocka_unit_test(paths_that_are_used),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(sample),
 		cmocka_unit_test(sample_has_all),

@@ -35,6 +35,14 @@ struct str config_path(struct config_reader *r, struct str path)
 	return str_of(whole, state.len + 1 + path.len);
 }
 
+void config_use(struct config_reader *r, struct str path, bool write, struct place place)
+{
+	struct config_use *use = path.len ? config_alloc(r, sizeof *use) : NULL;
+	if (!use) return;
+	*use = (struct config_use){path, write, place, r->config->uses};
+	r->config->uses = use;
+}
+
 void config_wrong(struct config_reader *r, const struct ucl_value *value, const char *where,
 	const char *format, ...)
 {
@@ -190,6 +198,7 @@ static void read_text(const struct setting *s, void *field)
 	case CONFIG_TEXT: *(struct str *)field = config_copy(s->r, s->value->text, false); return;
 	case CONFIG_PATH:
 		*(struct str *)field = config_path(s->r, config_copy(s->r, s->value->text, false));
+		config_use(s->r, *(struct str *)field, false, s->value->place);
 		return;
 	case CONFIG_BOOL:
 		if (!read_bool(s->value->text, field)) wrong_type(s);

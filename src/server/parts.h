@@ -30,6 +30,7 @@ struct server {
 	struct control *control;
 	struct acme *acme; /* NULL: certificates are not its business */
 	struct admin *admin;
+	struct sandbox *sandbox;
 	struct accounts *accounts; /* as last read; NULL: not yet, and of which file: */
 	msec accounts_mtime;
 	uint64_t accounts_size;
@@ -60,6 +61,15 @@ void server_close_control(struct server *s);
 /* accounts.c: for inbound_rules and struct domains; context is the server.  */
 struct accounts *server_accounts(void *context);
 bool server_has_account(void *context, struct str local, struct str domain);
+
+/* sandbox.c: prepare the directories, give up root, keep within what the configuration names.  False: it cannot be; the
+ * exit code, and what and why.  */
+struct sandbox;
+bool MUST_CHECK server_confine(
+	struct server *s, int *ret_exit, const char **ret_what, const char **ret_why);
+/* Whether what c names is in reach.  False: why is appended, with the place.  */
+bool MUST_CHECK server_reaches(struct server *s, const struct config *c, struct buf *why);
+void server_sandbox_free(struct server *s);
 
 /* tls.c: the certificate of the listeners of c, read, or made and saved when there is none; the caller's.  *ret is NULL
  * when no listener has TLS.  False: it cannot be had; why is appended.  */

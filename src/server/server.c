@@ -266,10 +266,11 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	struct server *s = server_bare(io, log, config);
 	const char *state = config->state.ptr;
 	const char *why = NULL;
-	int error = io_dir_make(io, state);
-	if (error) return refuse(s, EX_CANTCREAT, ret_exit, state, strerror(-error));
+	const char *what = NULL;
+	if (!server_confine(s, ret_exit, &what, &why))
+		return refuse(s, *ret_exit, ret_exit, what, why);
 	server_warn_about_disk(s, state);
-	error = server_open_spool(s, &why);
+	int error = server_open_spool(s, &why);
 	if (error == -EWOULDBLOCK)
 		return refuse(s, EX_TEMPFAIL, ret_exit, state,
 			"another server uses this state; stop it first");
@@ -328,7 +329,7 @@ bool server_reload(struct server *s, struct config *config)
 	struct config_office *office = config_enter(config);
 	struct buf why;
 	buf_init(&why, 1024);
-	if (!office || !follow(s, office, &why)) {
+	if (!office || !server_reaches(s, config, &why) || !follow(s, office, &why)) {
 		log_begin(s->log, LOG_ERROR, STR_NONE, "reload-failed");
 		log_str(s->log, "why", buf_str(&why));
 		log_end(s->log);
@@ -424,6 +425,7 @@ void server_free(struct server *s)
 	if (s->latency) latency_free(s->latency);
 	accounts_release(s->accounts);
 	config_leave(s->office);
+	server_sandbox_free(s);
 	list_remove(&s->queue_hook.link);
 	list_remove(&s->log_hook.link);
 	log_flush(s->log);

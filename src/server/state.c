@@ -66,7 +66,7 @@ void server_open_history(struct server *s)
 	const struct config *c = server_config(s);
 	int error = -ENOMEM;
 	char *path = state_path(s, "history");
-	s->history_workers = io_workers_start(s->io, 1, "history");
+	s->history_workers = io_workers_start_low(s->io, 1, "history");
 	if (path && s->history_workers)
 		s->history = history_open(s->io, s->history_workers, path, c->history.keep,
 			c->history.size, s->log, &error);

@@ -54,6 +54,15 @@ static int damaged(struct spool *s, struct spool_message *m, const char *what)
 	return -EBADMSG;
 }
 
+/* The index knows a recipient by its place in the envelope.  */
+static bool envelope_holds(const struct spool_reader *r, const struct spool_message *m)
+{
+	const struct spool_index *x = &r->spool->index;
+	for (slot t = m->recipients; t; t = spool_recipient(x, t)->sibling)
+		if (spool_recipient(x, t)->index >= r->envelope.recipient_count) return false;
+	return r->envelope.recipient_count > 0;
+}
+
 static int open_record(struct spool_reader *r, struct spool_message *m)
 {
 	struct spool *s = r->spool;
@@ -67,6 +76,7 @@ static int open_record(struct spool_reader *r, struct spool_message *m)
 	if (error) return error;
 	if (!accept_view(payload, &view)) return -EBADMSG;
 	if (!envelope_decode(&view.envelope, &r->arena, &r->envelope)) return -EBADMSG;
+	if (!envelope_holds(r, m)) return -EBADMSG;
 	if (view.chunks.len && !arena_copy(&r->arena, view.chunks, &r->chunks)) return -ENOMEM;
 	r->size = view.head.size;
 	r->inline_body = view.body;
@@ -75,16 +85,19 @@ static int open_record(struct spool_reader *r, struct spool_message *m)
 	return 0;
 }
 
+/* The parts must be there, and be as much as was said: who sends the message promises its size.  */
 static int check_chunks(const struct spool_reader *r)
 {
 	struct str rest = r->chunks;
+	uint64_t octets = r->inline_body.len;
 	for (struct disk_chunk c; take_octets(&rest, &c, sizeof(c));) {
 		const struct segment *g = spool_segment(r->spool, c.place.number);
 		if (!g || g->state == SEGMENT_FREE || g->generation != c.place.generation)
 			return -EBADMSG;
 		if (c.length > SPOOL_CHUNK) return -EBADMSG;
+		octets += c.length;
 	}
-	return 0;
+	return octets == r->size ? 0 : -EBADMSG;
 }
 
 int spool_read_open(struct spool *s, slot message, struct spool_reader *r)

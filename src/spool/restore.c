@@ -307,6 +307,7 @@ int restore_segment(struct restore *r, struct evidence *e)
 	bool ok = domains.numbers != NULL;
 	for (const char *from; ok && (from = rest.ptr, summary_next(&rest, &entry));) {
 		r->drop = false;
+		if (entry.head.id > r->spool->last_id) r->spool->last_id = entry.head.id;
 		ok = restore_entry(r, e, &entry, &domains);
 		if (r->drop) summary_drop(&e->summary, from, &rest);
 	}

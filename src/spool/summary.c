@@ -265,6 +265,14 @@ static bool read_into(
 	return true;
 }
 
+/* As many as the trailer tells of are there.  */
+static bool has_domains(struct str domains, uint32_t count)
+{
+	struct str one;
+	while (count > 0 && take_lestr(&domains, &one)) count--;
+	return count == 0;
+}
+
 enum summary_found summary_read(struct io *io, const struct io_file *file, uint64_t file_size,
 	const struct disk_trailer *trailer, struct summary *s)
 {
@@ -277,6 +285,7 @@ enum summary_found summary_read(struct io *io, const struct io_file *file, uint6
 		return SUMMARY_DAMAGED;
 	uint32_t crc = crc32c((uint32_t)trailer->salt, buf_str(&s->entries));
 	if (crc32c(crc, buf_str(&s->domains)) != trailer->index_crc) return SUMMARY_DAMAGED;
+	if (!has_domains(buf_str(&s->domains), trailer->domain_count)) return SUMMARY_DAMAGED;
 	s->domain_count = trailer->domain_count;
 	s->last_id = trailer->last_id;
 	return SUMMARY_WHOLE;

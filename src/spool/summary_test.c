@@ -119,6 +119,11 @@ static void the_index_of_a_file(void **state)
 	assert_int_equal(summary_read(NULL, &file, SIZE, &t, &back), SUMMARY_WHOLE);
 	compare(&back);
 	summary_release(&back);
+	struct disk_trailer boasts = t; /* of more domains than are there */
+	boasts.domain_count = UINT32_MAX;
+	summary_init(&back, 2);
+	assert_int_equal(summary_read(NULL, &file, SIZE, &boasts, &back), SUMMARY_DAMAGED);
+	summary_release(&back);
 	/* A spoilt octet anywhere in it is found.  */
 	uint64_t len = (uint64_t)t.entries + t.domains + sizeof(t);
 	for (uint64_t at = SIZE - len; at < SIZE; at++) {

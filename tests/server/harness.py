@@ -65,6 +65,8 @@ class Server:
 
     def configure(self, config):
         text = f'hostname = "{self.hostname}"\nstate = "{self.state}"\n'
+        if os.geteuid() == 0 and "user =" not in config:
+            text += 'user = "root"\n'  # temporary directories are out of another's reach
         if self.listen:
             text += f'listen mx {{ bind = ["127.0.0.1:{self.port}"] }}\n'
         if "http" not in config:
