@@ -15,6 +15,7 @@ from harness import free_port, need, queued_id, wait_for
 from peers import Authority, Hop, dns
 from real_peers import DnsMeddler, postfix
 from test_dns import trust_anchor
+from test_tls import SecureTalk
 
 LOCAL = 'domain "example.com" { users = "*" }\nqueue { retry = ["1s"] }\n'
 
@@ -331,6 +332,30 @@ def test_servers_that_are_believed_and_do_not_validate(world, hops, authority):
     send(server)
     hop.wait()
     assert "TLS: opportunistic\n" in shown(server)
+
+
+# ---- REQUIRETLS -------------------------------------------------------------------------------------
+
+def test_requiretls_wants_hosts_that_are_known_to_be_right(world, hops, authority):
+    """RFC 8689 4.2.1: a certificate alone proves only a name that DNS has told, so DNS has to be secure."""
+    show = Show(authority, "mx.signed.test", "mx.other.test")
+    hop = hops(tls=show.context, extensions=("PIPELINING", "REQUIRETLS"))
+    w = world(hop.port, zone(hop.port, tlsa(show.file), "plain MX 10 bare\nbare A 127.0.1.1\n"),
+              other_test="@ MX 10 mx\nmx A 127.0.1.1\n")
+    server = w.server(authority=authority)
+    for address in ("x@signed.test", "x@other.test"):
+        with SecureTalk(server.port) as t:
+            t.expect("EHLO c", "250")
+            t.expect("MAIL FROM:<sender@example.com> REQUIRETLS", "250")
+            t.expect(f"RCPT TO:<{address}>", "250")
+            t.expect("DATA", "354")
+            t.send("Subject: secret\r\n\r\nsecret\r\n.\r\n")
+            queued_id(t.reply())
+    hop.wait()
+    bounce = server.mailbox("sender", "example.com").wait()[0].decode()
+    assert "5.7.30" in bounce and "x@other.test" in bounce and "neither DNSSEC nor MTA-STS vouches" in " ".join(bounce.split())
+    assert [r for _, r, _ in hop.messages] == [["x@signed.test"]]
+    assert hop.commands("MAIL") == ["MAIL FROM:<sender@example.com> REQUIRETLS"]
 
 
 # ---- exceptions ------------------------------------------------------------------------------------
