@@ -1,6 +1,6 @@
 #include "io/child.h"
 
-#include "io/linux.h"
+#include "io/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ static int describe(
 	return error;
 }
 
-static int spawn(const char *const *argv, int output, int errors, pid_t *ret_pid)
+int linux_spawn(const char *const *argv, int output, int errors, pid_t *ret_pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t how;
@@ -73,15 +73,32 @@ static void close_watch(struct io_watch *watch)
 	if (fd >= 0) close(fd);
 }
 
+enum { WITH_WARDEN = -1 }; /* the pid of what the warden has started */
+
 /* The whole group; while its leader is not waited for its number is nobody else's.  */
-static void kill_group(const struct io_child *c) { kill(-c->pid, SIGKILL); }
+static void kill_group(const struct io_child *c)
+{
+	if (c->pid == WITH_WARDEN)
+		shutdown(c->end.fd, SHUT_WR);
+	else
+		kill(-c->pid, SIGKILL);
+}
+
+static int end_status(const struct io_child *c)
+{
+	int status = SIGKILL;
+	if (c->pid != WITH_WARDEN)
+		while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR) {
+		}
+	else if (recv(c->end.fd, &status, sizeof status, MSG_DONTWAIT) != sizeof status)
+		status = SIGKILL; /* nobody waits for the rest, or the warden has gone */
+	return status;
+}
 
 static void reap(struct io_child *c)
 {
-	int status = 0;
 	kill_group(c);
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR) {
-	}
+	int status = end_status(c);
 	c->pid = 0;
 	c->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	close_watch(&c->output.watch);
@@ -143,12 +160,29 @@ static void ended(struct io_watch *watch)
 
 /* ---- the interface ---- */
 
-static int watch(struct io_child *c, int output, int errors)
+/* Start it, and *ret_end becomes readable when it ends.  */
+static int begin(struct io_child *c, const char *const *argv, int output, int errors, int *ret_end)
+{
+	if (c->io->warden >= 0) {
+		*ret_end = linux_warden_spawn(c->io->warden, argv, output, errors);
+		if (*ret_end < 0) return *ret_end;
+		c->pid = WITH_WARDEN;
+		return 0;
+	}
+	int error = linux_spawn(argv, output, errors, &c->pid);
+	if (error) {
+		c->pid = 0;
+		return error;
+	}
+	*ret_end = pidfd_open(c->pid, 0);
+	return 0;
+}
+
+static int watch(struct io_child *c, int end, int output, int errors)
 {
 	c->output.watch.ready = c->errors.watch.ready = readable;
 	c->end.ready = ended;
-	int end = pidfd_open(c->pid, 0);
-	int error = end < 0 ? -errno : io_watch(c->io, &c->end, end);
+	int error = end < 0 ? -EMFILE : io_watch(c->io, &c->end, end);
 	if (error && end >= 0) close(end);
 	if (error || (error = io_watch(c->io, &c->output.watch, output))) close(output);
 	if (error || (error = io_watch(c->io, &c->errors.watch, errors))) close(errors);
@@ -157,11 +191,12 @@ static int watch(struct io_child *c, int output, int errors)
 
 int io_child_start(struct io *io, struct io_child *c, const char *const *argv, msec timeout)
 {
-	int output[2], errors[2];
+	int output[2], errors[2], end;
 	io_child_clear(c);
 	c->io = io;
 	c->error = c->status = 0;
 	c->output = c->errors = (struct io_child_pipe){.child = c, .watch.fd = -1};
+	c->end = (struct io_watch){.fd = -1};
 	buf_init(&c->output.octets, IO_CHILD_OUTPUT);
 	buf_init(&c->errors.octets, IO_CHILD_ERRORS);
 	int error = open_pipe(output);
@@ -172,16 +207,15 @@ int io_child_start(struct io *io, struct io_child *c, const char *const *argv, m
 		close(output[1]);
 		return error;
 	}
-	error = spawn(argv, output[1], errors[1], &c->pid);
+	error = begin(c, argv, output[1], errors[1], &end);
 	close(output[1]);
 	close(errors[1]);
 	if (error) {
-		c->pid = 0;
 		close(output[0]);
 		close(errors[0]);
 		return error;
 	}
-	error = watch(c, output[0], errors[0]);
+	error = watch(c, end, output[0], errors[0]);
 	if (error) {
 		reap(c);
 		return error;

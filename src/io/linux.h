@@ -23,6 +23,7 @@ enum linux_kind { LINUX_STREAM, LINUX_LISTENER, LINUX_WATCH, LINUX_WAKE, LINUX_K
 struct io {
 	int epoll;
 	int wake;    /* eventfd, edge-triggered, so that nobody has to read it */
+	int warden;  /* the socket of who starts programs; -1: we do (warden.h) */
 	int reserve; /* given up for a moment to turn a client away when descriptors are out */
 	bool running;
 	bool stopping;

@@ -31,7 +31,7 @@ struct io *io_new(void)
 	mallopt(M_MMAP_THRESHOLD, LINUX_MMAP_THRESHOLD);
 	struct io *io = calloc(1, sizeof *io);
 	if (!io) return NULL;
-	io->epoll = io->wake = io->reserve = -1;
+	io->epoll = io->wake = io->reserve = io->warden = -1;
 	timers_init(&io->timers);
 	list_init(&io->hooks);
 	list_init(&io->fallen);
@@ -55,6 +55,7 @@ void io_free(struct io *io)
 	ASSERT(!io->running);
 	if (io->epoll >= 0) close(io->epoll);
 	if (io->wake >= 0) close(io->wake);
+	if (io->warden >= 0) close(io->warden);
 	if (io->reserve >= 0) close(io->reserve);
 	timers_release(&io->timers);
 	pthread_mutex_destroy(&io->lock);

@@ -98,6 +98,8 @@ void queue_recovered(struct queue *q, slot recipient, struct str domain)
 	if (id > q->last_id) q->last_id = id;
 	q->recovered++;
 	bool held = r->state == RECIPIENT_HELD;
+	/* Never tried, and no wish of its sender's: due since it came, also when the clock has been put back.  */
+	if (!r->attempts && r->due <= spool_created(id) / 1000) r->due = 0;
 	place_enter(q, recipient, domain);
 	place_move(q, recipient, held ? PLACE_HELD : PLACE_WAIT);
 }

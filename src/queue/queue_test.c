@@ -168,6 +168,29 @@ static void recovered_mail_is_linked(void **state)
 	world_release(&w);
 }
 
+/* The clock has been put back by a day since the mail came: what nobody has wished to come later is due.  */
+static void recovered_mail_does_not_wait_for_the_clock(void **state)
+{
+	(void)state;
+	struct world w;
+	world_init(&w);
+	struct recipient to = {.address = STR("bob@b.example")};
+	struct envelope e = {
+		.reverse_path = STR("a@a.example"), .recipients = &to, .recipient_count = 1};
+	w.spool->wall += DAYS(1);
+	for (uint32_t i = 0; i < 2; i++) {
+		slot m = fake_store(w.spool, fake_message_new(&e, WORLD_BODY), 1);
+		msec created = spool_created(spool_message(spool_index(w.spool), m)->id);
+		world_recipient(&w, m)->due = (uint32_t)(created / 1000) + i * 3600;
+		queue_recovered(w.q, world_first(&w, m), STR("b.example"));
+	}
+	world_settle(&w);
+	assert_int_equal(world_stats(&w).ready, 1);
+	assert_int_equal(world_serve(&w, "b.example", world_ok()), 1);
+	queue_check(w.q);
+	world_release(&w);
+}
+
 static void a_destination_is_forgotten_when_nothing_is_left(void **state)
 {
 	(void)state;
@@ -224,6 +247,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_tried_is_due_at_once_and_first),
 		cmocka_unit_test(mail_for_later_waits_for_its_time),
 		cmocka_unit_test(recovered_mail_is_linked),
+		cmocka_unit_test(recovered_mail_does_not_wait_for_the_clock),
 		cmocka_unit_test(a_destination_is_forgotten_when_nothing_is_left),
 		cmocka_unit_test(mail_for_bare_names_goes_where_ours_goes),
 		cmocka_unit_test(a_clock_put_back_keeps_nothing_waiting),

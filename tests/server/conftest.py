@@ -5,7 +5,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from harness import Server  # noqa: E402
+from harness import ROOT, Server  # noqa: E402
 
 LOCAL = 'domain "example.com" { users = ["alice", "bob", "carol"], aliases { postmaster = "alice" } }\n'
 
@@ -28,3 +28,40 @@ def make_server(tmp_path):
 @pytest.fixture
 def server(make_server):
     return make_server()
+
+
+# ---- the report of test_durability.py ----
+
+class Report:
+    """Rows of doc/durability.md, in the order of the tests."""
+
+    def __init__(self, wanted):
+        self.wanted = wanted
+        self.rows = []
+
+    def row(self, done, promised, seen):
+        self.rows.append((done, promised, seen))
+
+    def write(self, path):
+        lines = ["# What survives", "",
+                 "What was done to the server under load, what it had promised, what was seen. Written by "
+                 "`pytest tests/server/test_durability.py --write-report`, which",
+                 "failed if a promise was broken; `./dev test` runs shorter rounds of the same. The server is the real one; its disk is "
+                 "`tests/powercut`, a FUSE file",
+                 "system that keeps apart what was synced and what was not, names too, and loses the latter at a cut as it is told. "
+                 "What the simulator does to the", "whole server, and far more often: `./dev sim`.", "",
+                 "| what was done | what was promised | what was seen |", "| --- | --- | --- |"]
+        lines += [f"| {' | '.join(row)} |" for row in self.rows]
+        path.write_text("\n".join(lines) + "\n")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-report", action="store_true", help="run test_durability.py at length, and write doc/durability.md")
+
+
+@pytest.fixture(scope="session")
+def durability_report(request):
+    report = Report(request.config.getoption("--write-report"))
+    yield report
+    if report.wanted and not request.session.testsfailed:
+        report.write(ROOT / "doc" / "durability.md")

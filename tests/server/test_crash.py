@@ -1,46 +1,11 @@
 """SIGKILL under load, again and again: nothing acknowledged is lost, nothing is garbled."""
-import hashlib
 import random
 import re
-import threading
 
-from harness import Talk, Unexpected, wait_for
+from harness import wait_for
+from load import Load
 
 ROUNDS = 6
-
-
-def content_of(serial, size):
-    body = hashlib.sha256(str(serial).encode()).hexdigest() * (size // 64 + 1)
-    lines = "\r\n".join(body[i:i + 70] for i in range(0, size, 70))
-    return f"Subject: {serial}\r\n\r\n{lines}\r\n".encode()
-
-
-class Load(threading.Thread):
-    """One client that sends until the server goes away; remembers what was acknowledged."""
-
-    def __init__(self, port, name, random_seed):
-        super().__init__()
-        self.port, self.name, self.random = port, name, random.Random(random_seed)
-        self.acknowledged = {}
-        self.sent = 0
-        self.trouble = None
-
-    def run(self):
-        try:
-            with Talk(self.port) as t:
-                while True:
-                    serial = f"{self.name}.{self.sent}"
-                    self.sent += 1
-                    content = content_of(serial, self.random.choice([10, 1000, 4000, 70_000, 300_000]))
-                    reply = t.mail("alice@example.com", content)
-                    if not reply.startswith("250"):
-                        raise Unexpected(reply)
-                    self.acknowledged[serial] = content
-        except (OSError, EOFError):
-            pass
-        except Unexpected as error:
-            if not error.reply.startswith("421 4.3.2"):  # the server leaves
-                self.trouble = error.reply
 
 
 def test_killed_under_load(make_server):
