@@ -5,6 +5,7 @@ import resource
 import selectors
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -152,6 +153,26 @@ def open_idle(port, count):
                     line = _last_line(sock)
                     if not line.startswith(b"2"):
                         raise Refused(line.decode(errors="replace"))
+    except BaseException:
+        close_all(all_of_them)
+        raise
+    return all_of_them
+
+
+def open_idle_tls(port, count):
+    """count connections that have said EHLO, STARTTLS, and EHLO again."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    all_of_them = open_idle(port, count)
+    try:
+        for i, sock in enumerate(all_of_them):
+            sock.sendall(b"STARTTLS\r\n")
+            if not _last_line(sock).startswith(b"220"):
+                raise Refused("STARTTLS is refused")
+            all_of_them[i] = secured = context.wrap_socket(sock)
+            secured.sendall(b"EHLO load.test\r\n")
+            if not _last_line(secured).startswith(b"250"):
+                raise Refused("EHLO is refused")
     except BaseException:
         close_all(all_of_them)
         raise

@@ -183,6 +183,35 @@ class Idle(Scenario):
         return [Goal("memory a connection", of("rockdove", "octets_each"), high=1024, unit=" B")]
 
 
+class IdleTls(Scenario):
+    """The same over TLS; those that have opened it and left before have warmed what all share."""
+    name = "idle-tls"
+    title = "Connections that have said EHLO under TLS and wait"
+    figures = 4
+    subjects = ("rockdove",)
+    columns = Idle.columns
+
+    def measure(self, subject):
+        count = self.size(2000)
+        with Rockdove(self.bench, tls="starttls") as server:
+            load.close_all(load.open_idle_tls(server.port, 100))
+            server.settle()
+            before = server.group.memory()
+            open_ones = load.open_idle_tls(server.port, count)
+            try:
+                time.sleep(1)
+                after, cpu = server.group.memory(), server.group.cpu()
+                time.sleep(5)
+                idle = server.group.cpu() - cpu
+            finally:
+                load.close_all(open_ones)
+            return {"connections": count, "before_mib": before / 2**20, "after_mib": after / 2**20,
+                    "octets_each": (after - before) / count, "idle_ms": idle * 1e3}
+
+    def goals(self, of):
+        return [Goal("memory a connection", of("rockdove", "octets_each"), high=18 * 1024, unit=" B")]
+
+
 class Queued(Scenario):
     """500,000 messages of 1 KiB for a next hop that refuses connections."""
     name = "queued"
@@ -356,4 +385,4 @@ class FirstByte(Scenario):
         return [Goal("median, connection open", of("rockdove", "p50_ms"), high=5, unit=" ms")]
 
 
-ALL = (AcceptKept, AcceptLarge, AcceptOne, AcceptNew, Idle, Queued, Relay, Client, Dead, FirstByte, *tls_scenarios.ALL)
+ALL = (AcceptKept, AcceptLarge, AcceptOne, AcceptNew, Idle, IdleTls, Queued, Relay, Client, Dead, FirstByte, *tls_scenarios.ALL)

@@ -138,7 +138,7 @@ class Rockdove(Server):
     name = "rockdove"
     durable = True
 
-    def __init__(self, bench, next_hop=None, connections=20, more=""):
+    def __init__(self, bench, next_hop=None, connections=20, more="", tls="off"):
         super().__init__(bench)
         self.next_hop = next_hop or free_port()  # nobody listens there: it is refused, and mail waits
         self.file = self.top + "/rockdove.conf"
@@ -146,7 +146,7 @@ class Rockdove(Server):
             f.write(f"""\
 hostname = "bench.test"
 state = "{self.top}/state"
-listen mx {{ bind = ["127.0.0.1:{self.port}"], tls = off }}
+listen mx {{ bind = ["127.0.0.1:{self.port}"], tls = {tls} }}
 relay_from = ["127.0.0.0/8"]
 route "*" {{
   to = "smtp:127.0.0.1:{self.next_hop}", tls = off, allow_loopback = true

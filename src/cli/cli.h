@@ -69,6 +69,8 @@ extern const int cli_bench_option_count;
 int cli_main(int argc, char **argv);
 /* Usage of one command, or (NULL) the list of all, on standard output.  */
 void cli_help(const struct cli_command *command);
+/* The same of one that stands under its classic name.  */
+void cli_help_classic(const struct cli_command *command);
 const struct cli_command *cli_command_find(struct str name);
 
 /* Say "rockdove COMMAND: message" on standard error.  */

@@ -110,7 +110,12 @@ const struct cli_command cli_commands[] = {
 		.name = "sendmail",
 		.arguments = "[-t] [-i] [-f ADDRESS] [-F NAME] [-bs|-bp] [-C FILE] [RECIPIENT...]",
 		.summary = "Take a message from standard input as the classic command does.",
-		.help = "",
+		.help = "  -t          recipients are those of To, Cc and Bcc\n"
+			"  -i, -oi     a line with a dot alone does not end the message\n"
+			"  -f ADDRESS  the sender\n"
+			"  -F NAME     the sender's name, for From\n"
+			"  -bs         speak SMTP on standard input and output\n"
+			"  -bp         list the queue, as mailq does\n",
 		.run = cli_sendmail,
 	},
 	{

@@ -156,6 +156,9 @@ int cli_main(int argc, char **argv)
 {
 	struct common common = {0};
 	const struct cli_command *command = argc > 0 ? classic(argv[0]) : NULL;
+	if (command && argc == 2 && strcmp(argv[1], "--help") == 0)
+		return cli_help_classic(command), EXIT_DONE;
+	if (command && argc == 2 && strcmp(argv[1], "--version") == 0) return show_version();
 	if (command) return run(command, STR_NONE, argc, argv);
 	if (argc > 0) argc = take_common(&common, NULL, argc, argv);
 	if (common.version) return show_version();

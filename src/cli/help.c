@@ -1,5 +1,14 @@
 #include "cli/cli.h"
 
+void cli_help_classic(const struct cli_command *command)
+{
+	printf("Usage: %s%s%s\n\n%s\n\n", command->name, *command->arguments ? " " : "",
+		command->arguments, command->summary);
+	printf("%s  -C FILE     the configuration; else $ROCKDOVE_CONF, else /etc/rockdove/rockdove.conf\n"
+	       "  --help      this\n",
+		command->help);
+}
+
 void cli_help(const struct cli_command *command)
 {
 	if (command) {

@@ -34,7 +34,10 @@ static struct config *read_config(struct serve *s, struct buf *complaints)
 	io_hostname(&hostname);
 	struct config *c = config_read(s->io, s->cli->config_file, buf_str(&hostname), complaints);
 	buf_release(&hostname);
-	if (c && s->bind_count && !config_listen(c, s->binds, s->bind_count, complaints)) {
+	bool fine = c &&
+		(!s->bind_count || config_listen(c, s->binds, s->bind_count, complaints)) &&
+		server_check_tls(s->io, c, complaints);
+	if (!fine) {
 		config_free(c);
 		return NULL;
 	}

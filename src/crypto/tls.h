@@ -42,8 +42,15 @@ struct tls_context *tls_client_context(struct str roots, struct buf *why);
  * any thread.  */
 struct tls_context *tls_context_hold(struct tls_context *context);
 void tls_context_release(struct tls_context *context);
+/* From now on tickets of sessions are sealed with a new key; those sealed with the one before are still taken, and no
+ * older ones.  */
+void tls_context_rotate(struct tls_context *context);
+/* Take over the keys of the context that this one follows, so that its tickets stay good.  */
+void tls_context_inherit(struct tls_context *context, struct tls_context *before);
 /* Wall time at which the first of a server's certificates ends.  */
 msec tls_context_until(const struct tls_context *context);
+/* The same of one of them, in the order they were given.  */
+msec tls_context_ends(const struct tls_context *context, uint32_t identity);
 
 enum tls_verify {
 	TLS_VERIFY_NONE, /* whoever it is */

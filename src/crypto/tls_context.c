@@ -9,9 +9,9 @@
 /* X25519 is the quickest, P-256 the most common.  */
 static const char groups[] = "X25519:P-256:P-384";
 /* Of TLS 1.2: what keeps its secrets when the key is lost.  CBC is for old peers, who would else come
- * in clear (RFC 7435).  */
+ * in clear (RFC 7435); CCM's short tags are for nobody.  */
 static const char ciphers[] =
-	"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:!aNULL:!DSS";
+	"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:!aNULL:!DSS:!AESCCM";
 
 /* ---- making ---- */
 
@@ -38,6 +38,7 @@ void tls_context_release(struct tls_context *c)
 {
 	if (!c || atomic_fetch_sub(&c->users, 1) > 1) return;
 	for (uint32_t i = 0; i < c->count; i++) SSL_CTX_free(c->ssl[i]);
+	tls_tickets_release(&c->tickets);
 	BIO_meth_free(c->method);
 	free(c->ssl);
 	free(c);
@@ -137,15 +138,21 @@ static int choose_identity(SSL *ssl, int *ret_alert, void *context)
 	return SSL_TLSEXT_ERR_NOACK;
 }
 
-static void note_end(struct tls_context *c, const X509 *certificate)
+static msec end_of(const X509 *certificate)
 {
 	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
 	int days, seconds;
-	if (epoch && ASN1_TIME_diff(&days, &seconds, epoch, X509_get0_notAfter(certificate))) {
-		msec end = (days * INT64_C(86400) + seconds) * 1000;
-		if (end < c->until) c->until = end;
-	}
+	msec end = MSEC_NEVER;
+	if (epoch && ASN1_TIME_diff(&days, &seconds, epoch, X509_get0_notAfter(certificate)))
+		end = (days * INT64_C(86400) + seconds) * 1000;
 	ASN1_TIME_free(epoch);
+	return end;
+}
+
+msec tls_context_ends(const struct tls_context *context, uint32_t identity)
+{
+	ASSERT(identity < context->count);
+	return end_of(SSL_CTX_get0_certificate(context->ssl[identity]));
 }
 
 static bool add_identity(
@@ -156,6 +163,7 @@ static bool add_identity(
 	c->ssl[c->count++] = ssl;
 	SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_num_tickets(ssl, 1);
+	SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, tls_ticket);
 	SSL_CTX_set_dh_auto(ssl, 1);
 	SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, protocol);
 	SSL_CTX_set_tlsext_servername_callback(ssl, choose_identity);
@@ -163,7 +171,8 @@ static bool add_identity(
 	if (!use_chain(ssl, identity->chain)) return complain(why, "certificate");
 	if (!use_key(ssl, identity->key)) return complain(why, "private key");
 	if (SSL_CTX_check_private_key(ssl) != 1) return complain(why, "private key");
-	note_end(c, SSL_CTX_get0_certificate(ssl));
+	msec end = end_of(SSL_CTX_get0_certificate(ssl));
+	if (end < c->until) c->until = end;
 	return true;
 }
 
@@ -173,8 +182,9 @@ static struct tls_context *server_context(
 	ASSERT(count > 0);
 	ERR_clear_error();
 	struct tls_context *c = context_new(count);
-	if (!c) {
+	if (!c || !tls_tickets_init(&c->tickets)) {
 		complain(why, "TLS");
+		tls_context_release(c);
 		return NULL;
 	}
 	for (uint32_t i = 0; i < count; i++)

@@ -9,12 +9,23 @@
 
 enum { TLS_WHY_MAX = 300, TLS_TEXT_MAX = 80 };
 
+struct tls_ticket_key {
+	unsigned char name[16], cipher[32], mac[32];
+};
+
+struct tls_tickets {
+	CRYPTO_RWLOCK *lock;           /* handshakes may run on several threads */
+	struct tls_ticket_key keys[2]; /* that seals, and the one before */
+	unsigned count;
+};
+
 struct tls_context {
 	atomic_uint users;
 	BIO_METHOD *method; /* the engine's memory, as OpenSSL wants to see it */
 	SSL_CTX **ssl;      /* one for each identity; the first is the default */
 	uint32_t count;
 	msec until;
+	struct tls_tickets tickets;
 };
 
 struct tls {
@@ -37,5 +48,12 @@ BIO_METHOD *tls_bio_method(void);
 struct tls *tls_new(struct tls_context *context);
 /* Append the oldest of OpenSSL's complaints, and forget all.  */
 void tls_add_error(struct buf *out, const char *fallback);
+
+/* tls_ticket.c.  False: no randomness.  */
+bool tls_tickets_init(struct tls_tickets *t);
+void tls_tickets_release(struct tls_tickets *t);
+/* What OpenSSL calls for each ticket (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).  */
+int tls_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+	EVP_MAC_CTX *mac, int sealing);
 
 #endif

@@ -269,6 +269,7 @@ static void test_expired(void **state)
 	msec then = now() - DAYS(366);
 	contexts(&p, "a.example", "b.example", then);
 	assert_int_equal(tls_context_until(p.server_context), then + DAYS(365));
+	assert_int_equal(tls_context_ends(p.server_context, 1), then + DAYS(365));
 	assert_int_equal(tls_context_until(p.client_context), MSEC_NEVER);
 	assert_refused(&p, "a.example", TLS_VERIFY_NAME,
 		"certificate verify failed: certificate has expired");
@@ -428,6 +429,61 @@ static void test_tickets(void **state)
 	end(&p);
 }
 
+static SSL_SESSION *fresh_session(struct pair *p, int version)
+{
+	engines(p, "a.example", TLS_VERIFY_NONE);
+	limit(p->client, version, version);
+	restart(p, NULL);
+	assert_open(p);
+	SSL_SESSION *session = SSL_get1_session(p->client->ssl);
+	tls_close(p->client);
+	no_engines(p);
+	return session;
+}
+
+static bool resumes(struct pair *p, SSL_SESSION *session)
+{
+	int version = SSL_SESSION_get_protocol_version(session);
+	engines(p, "a.example", TLS_VERIFY_NONE);
+	limit(p->client, version, version);
+	restart(p, session);
+	assert_open(p);
+	bool reused = SSL_session_reused(p->server->ssl) == 1;
+	say(p, p->client, p->server, STR("EHLO client\r\n"));
+	say(p, p->server, p->client, STR("250 mail\r\n"));
+	tls_close(p->client);
+	no_engines(p);
+	return reused;
+}
+
+/* A ticket is good for the key that sealed it and for one key more, and another context has its own keys.  */
+static void test_ticket_keys(void **state)
+{
+	(void)state;
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+		struct pair p, other;
+		contexts(&p, "a.example", "b.example", now());
+		contexts(&other, "a.example", "b.example", now());
+		SSL_SESSION *first = fresh_session(&p, version);
+		assert_true(resumes(&p, first));
+		tls_context_rotate(p.server_context);
+		assert_true(resumes(&p, first));
+		SSL_SESSION *second = fresh_session(&p, version);
+		assert_false(resumes(&other, second));
+		tls_context_rotate(p.server_context);
+		assert_false(resumes(&p, first));
+		assert_true(resumes(&p, second));
+		tls_context_inherit(other.server_context, p.server_context);
+		assert_true(resumes(&other, second));
+		tls_context_rotate(other.server_context);
+		assert_false(resumes(&other, second));
+		SSL_SESSION_free(first);
+		SSL_SESSION_free(second);
+		end(&p);
+		end(&other);
+	}
+}
+
 static void test_garbage(void **state)
 {
 	(void)state;
@@ -532,6 +588,7 @@ int main(void)
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_channel_binding),
 		cmocka_unit_test(test_tickets),
+		cmocka_unit_test(test_ticket_keys),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_bad_identities),
 #if !defined(__SANITIZE_ADDRESS__)

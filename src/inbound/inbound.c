@@ -309,6 +309,13 @@ bool inbound_configure(struct inbound *in, const struct inbound_rules *rules, st
 	return true;
 }
 
+void inbound_use_tls(struct inbound *in, struct tls_context *context)
+{
+	struct inbound_rules *rules = &in->office->rules;
+	tls_context_release(rules->tls);
+	rules->tls = tls_context_hold(context);
+}
+
 uint32_t inbound_listening(const struct inbound *in, struct net_address *ret, uint32_t max)
 {
 	uint32_t count = 0;

@@ -50,6 +50,8 @@ struct inbound *inbound_new(const struct inbound_parts *parts, uint64_t seed);
  * `release` of the new ones is not called.  */
 bool MUST_CHECK inbound_configure(
 	struct inbound *in, const struct inbound_rules *rules, struct buf *ret_why);
+/* Show these certificates to those who begin TLS from now on; held as long as they are in use.  The rules have TLS.  */
+void inbound_use_tls(struct inbound *in, struct tls_context *context);
 /* Addresses listened on now; at most max.  */
 uint32_t inbound_listening(const struct inbound *in, struct net_address *ret, uint32_t max);
 

@@ -159,14 +159,6 @@ static void read_http_bind(
 
 /* ---- the table ---- */
 
-static const struct config_key tls_keys[] = {
-	{"certificate", CONFIG_PATH, offsetof(struct config, tls_certificate), "tls/cert.pem",
-		.help = "certificate chain, PEM; made when absent"},
-	{"key", CONFIG_PATH, offsetof(struct config, tls_key), "tls/key.pem",
-		.help = "its private key, PEM"},
-	{0},
-};
-
 static const struct config_key queue_keys[] = {
 	{"retry", CONFIG_OTHER, offsetof(struct queue_options, retry),
 		"[1m, 5m, 15m, 30m, 1h, 2h, 4h]", .read = read_retry,
@@ -256,7 +248,9 @@ const struct config_key config_keys[] = {
 	{"sandbox", CONFIG_BOOL, offsetof(struct config, sandbox), "on",
 		.help = "give up every file and system call that is not needed"},
 	{"listen", CONFIG_OTHER, 0, .read = config_read_listeners, .help = "listen NAME { ... }"},
-	{"tls", CONFIG_BLOCK, 0, .keys = tls_keys, .help = "certificate and key"},
+	{"tls", CONFIG_BLOCK, 0, .keys = config_tls_keys, .help = "certificate and key"},
+	{"certificate", CONFIG_OTHER, offsetof(struct config, certificates),
+		.read = config_read_certificates, .help = "certificate \"NAME\" { ... }"},
 	{"acme", CONFIG_BLOCK, 0, .keys = config_acme_keys,
 		.help = "a certificate from an authority"},
 	{"relay_from", CONFIG_OTHER, offsetof(struct config, relay_from),
@@ -342,6 +336,8 @@ struct config *config_read(
 	const struct ucl_value *root = NULL;
 	if (file.len) root = ucl_read(io, &c->arena, c->file.ptr, &r.complaints);
 	config_read_keys(&r, config_keys, root, "", c);
+	const struct ucl_value *tls = ucl_find(root, STR("tls"));
+	if (tls) c->tls_file = tls->place.file, c->tls_line = tls->place.line;
 	c->queue.hostname = c->hostname;
 	c->queue.domains = &c->domains;
 	check_http(&r, root);

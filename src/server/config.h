@@ -20,6 +20,13 @@ struct config_use {
 	const struct config_use *next;
 };
 
+/* A certificate for the names in it.  */
+struct config_certificate {
+	struct str name; /* of the block */
+	struct str chain, key;
+	const char *file; /* where the block stands; NULL: nowhere */
+	uint32_t line;
+};
 /* How an ACME authority is shown that a name is ours (RFC 8555 8.3, RFC 8737).  */
 enum acme_method { ACME_HTTP, ACME_TLS_ALPN };
 
@@ -37,7 +44,12 @@ struct config {
 	const struct listener_options *listeners;
 	uint32_t listener_count;
 
-	struct str tls_certificate, tls_key;
+	struct str tls_certificate, tls_key; /* shown to whoever asks for no other by name */
+	const char *tls_file;                /* where it is said; NULL: nowhere */
+	uint32_t tls_line;
+	const struct config_certificate *certificates; /* the others */
+	uint32_t certificate_count;
+	msec tls_watch;
 	struct access_list relay_from;
 
 	struct domains domains;

@@ -53,6 +53,7 @@ extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_domain_keys[];
 extern const struct config_key config_listen_keys[];
 extern const struct config_key config_except_keys[];
+extern const struct config_key config_tls_keys[];  /* of struct config */
 extern const struct config_key config_acme_keys[]; /* of struct config */
 /* What only the whole can tell of them: the certificate is theirs.  */
 void config_check_acme(struct config_reader *r, const struct ucl_value *root);
@@ -86,6 +87,8 @@ uint32_t config_count(const struct ucl_value *value);
 
 /* read() of the settings that need more than a line.  */
 void config_read_listeners(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_certificates(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_domains(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);

@@ -209,7 +209,7 @@ static void has_keys(const struct ucl_value *block, const struct config_key *key
 		const struct ucl_value *v = ucl_find(block, str_from_c(k->key));
 		bool no_default = keys == config_keys &&
 			(!strcmp(k->key, "hostname") || !strcmp(k->key, "domain") ||
-				!strcmp(k->key, "tls_except"));
+				!strcmp(k->key, "tls_except") || !strcmp(k->key, "certificate"));
 		if (!v && !no_default) fail_msg("the sample lacks \"%s\"", k->key);
 		if (v && k->type == CONFIG_BLOCK) has_keys(v, k->keys);
 		assert_non_null(k->help);

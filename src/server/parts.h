@@ -13,6 +13,15 @@ struct config_office {
 	uint32_t users;
 };
 
+/* tls_watch.c */
+struct server_tls_watch {
+	struct timer timer;
+	struct tls_context *context; /* in force; NULL: no TLS */
+	const struct config *config; /* that it was read for */
+	uint64_t known, seen; /* what the files looked like when read, and at the last look */
+	msec warned, rotated;
+};
+
 struct server {
 	struct io *io;
 	struct log *log;
@@ -42,6 +51,7 @@ struct server {
 	struct io_hook log_hook;
 	struct timer queue_timer;
 	struct timer stop_timer;
+	struct server_tls_watch tls;
 	bool stopping, stopped;
 	bool inbound_stopped, outbound_stopped;
 };
@@ -71,15 +81,25 @@ bool MUST_CHECK server_confine(
 bool MUST_CHECK server_reaches(struct server *s, const struct config *c, struct buf *why);
 void server_sandbox_free(struct server *s);
 
-/* tls.c: the certificate of the listeners of c, read, or made and saved when there is none; the caller's.  *ret is NULL
- * when no listener has TLS.  False: it cannot be had; why is appended.  */
+/* tls.c: the certificates of the listeners of c, read; the first is made and saved when there is none; the caller's.
+ * *ret is NULL when no listener has TLS.  False: they cannot be had; complaints, a line each, are appended.  */
 bool MUST_CHECK server_tls(
-	struct server *s, const struct config *c, struct tls_context **ret, struct buf *why);
+	struct server *s, const struct config *c, struct tls_context **ret, struct buf *complaints);
+/* The same, where TLS is wanted, and nothing is made.  NULL: complaints.  */
+struct tls_context *server_read_tls(
+	struct server *s, const struct config *c, struct buf *complaints);
+/* Certificate i of c; 0 is the one of `tls`, certificate_count the last.  */
+struct config_certificate server_certificate(const struct config *c, uint32_t i);
+/* Log which of those in context, read for c, end soon.  */
+void server_warn_tls(struct server *s, const struct config *c, const struct tls_context *context);
 
 /* tls.c: tell which exceptions of the configuration have ended.  */
 void server_log_exceptions(struct server *s);
 
-/* The certificate in its files is another: have new sessions use it.  The one before stays when it cannot be.  */
+/* tls_watch.c: show what stands in the files of c, from which context was read, as they change.  NULL: no TLS.  */
+void server_watch_tls(struct server *s, const struct config *c, struct tls_context *context);
+void server_unwatch_tls(struct server *s);
+/* Their files have changed (context: the server): new sessions use what is in them, if it can be used.  */
 void server_renew_tls(void *context);
 
 /* authority.c: the certificate's authority, when the configuration names one.  False: it cannot be had, why is appended.  */

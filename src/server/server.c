@@ -210,6 +210,7 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 	office->config->domains.context = s;
 	bool fine = server_tls(s, office->config, &rules.tls, why) &&
 		inbound_configure(s->inbound, &rules, why);
+	if (fine) server_watch_tls(s, office->config, rules.tls);
 	tls_context_release(rules.tls);
 	if (fine) office->users++;
 	return fine;
@@ -307,19 +308,6 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 
 /* ---- reload ---- */
 
-void server_renew_tls(void *context)
-{
-	struct server *s = context;
-	struct buf why;
-	buf_init(&why, 1024);
-	if (!s->stopping && !follow(s, s->office, &why)) {
-		log_begin(s->log, LOG_ERROR, STR_NONE, "certificate-not-read");
-		log_str(s->log, "why", buf_str(&why));
-		log_end(s->log);
-	}
-	buf_release(&why);
-}
-
 bool server_reload(struct server *s, struct config *config)
 {
 	if (s->stopping) { /* its listeners are closed for good */
@@ -347,6 +335,7 @@ bool server_reload(struct server *s, struct config *config)
 	server_configure_dns(s, before->config);
 	open_router(s);
 	outbound_configure(s->outbound, s->queue, s->router, &config->domains, config->hostname);
+	spool_limits(s->spool, config->limits.memory, config->limits.disk_free);
 	if (s->history) history_limits(s->history, config->history.keep, config->history.size);
 	server_configure_control(s);
 	server_configure_acme(s);
@@ -407,6 +396,7 @@ void server_free(struct server *s)
 	s->stopped = true;
 	io_timer_cancel(s->io, &s->stop_timer);
 	io_timer_cancel(s->io, &s->queue_timer);
+	server_unwatch_tls(s);
 	server_close_control(s);
 	acme_free(s->acme);
 	s->acme = NULL;

@@ -7,6 +7,9 @@
 
 struct server;
 
+/* Whether the certificates of c, those that are there, can be used; a line FILE:LINE: for each mistake is appended.  */
+bool server_check_tls(struct io *io, const struct config *c, struct buf *complaints);
+
 /* Recover the spool, open the listeners, be ready.  config is the server's from now on, also on failure.
  * io and log are kept.  NULL: *ret_exit is the exit code (sysexits), and why is in the log.  */
 struct server *server_new(struct io *io, struct log *log, struct config *config, int *ret_exit);

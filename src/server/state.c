@@ -50,11 +50,12 @@ int server_open_spool(struct server *s, const char **ret_why)
 	int error = path ? spool_open(s->io, &options, &s->spool, &report, ret_why) : -ENOMEM;
 	free(path);
 	if (error) return error;
-	log_begin(s->log, LOG_INFO, STR_NONE, "recovered");
+	log_begin(s->log, report.damaged_records ? LOG_ERROR : LOG_INFO, STR_NONE, "recovered");
 	log_i64(s->log, "messages", report.messages);
 	log_i64(s->log, "recipients", report.recipients);
 	log_i64(s->log, "segments", report.segments);
 	log_i64(s->log, "damaged", report.damaged_records);
+	if (report.torn_tails) log_i64(s->log, "torn", report.torn_tails);
 	log_i64(s->log, "ms", (io_now_us(s->io) - began) / 1000);
 	log_end(s->log);
 	return 0;

@@ -85,6 +85,7 @@ int health_refusal(struct spool *s)
 		spool_told(s, "spool-full", 0, 0, "no room for new mail");
 	if (!s->refused && error == -ENOMEM)
 		spool_told(s, "spool-memory", 0, 0, "no memory for new mail");
+	s->short_told |= !s->refused && !s->sick;
 	s->refused = true;
 	watch(s);
 	return error;
@@ -108,5 +109,10 @@ void health_timer_fired(struct timer *timer)
 	compact_look(s);
 	if (!can_take_again(s)) return;
 	s->refused = false;
+	if (s->short_told) {
+		log_begin(s->log, LOG_WARN, STR_NONE, "spool-room");
+		log_end(s->log);
+	}
+	s->short_told = false;
 	if (s->options.recovered) s->options.recovered(s->options.context);
 }

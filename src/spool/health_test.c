@@ -47,6 +47,7 @@ static void disk_free_is_kept(void **state)
 	no_faults();
 	for (int i = 0; i < 300 && b.recovered == 0; i++) bench_run(&b, 10);
 	assert_int_equal(b.recovered, 1);
+	assert_int_equal(count_told(&b, "spool-room"), 1);
 	assert_int_equal(submit_and_wait(&b, &m, 100), 0);
 	bench_end(&b);
 }
@@ -97,7 +98,9 @@ static void memory_max_is_kept(void **state)
 		take = spool_write(&held.writer, str_of(piece, sizeof(piece)));
 	assert_int_equal(take, SPOOL_REFUSED);
 	spool_abort(&held.writer);
+	assert_int_equal(count_told(&b, "spool-room"), 0);
 	wait_well(&b);
+	assert_int_equal(count_told(&b, "spool-room"), 1);
 	spool_check(b.spool);
 	bench_end(&b);
 }

@@ -151,9 +151,10 @@ struct spool {
 	struct timer tell_timer;
 
 	/* health */
-	int sick;     /* -errno of the failure; 0: well */
-	bool probe;   /* try a batch although sick */
-	bool refused; /* recovered() is owed */
+	int sick;        /* -errno of the failure; 0: well */
+	bool probe;      /* try a batch although sick */
+	bool refused;    /* recovered() is owed */
+	bool short_told; /* that room or memory is short; its end is owed */
 	struct timer health_timer;
 	msec health_ms; /* between looks and trials */
 	uint64_t fs_free;

@@ -90,24 +90,12 @@ static int lock(struct spool *s)
 	return error ? error : io_file_lock(s->io, &s->lock);
 }
 
-static void tell_report(struct spool *s, const struct spool_report *r)
-{
-	log_begin(s->log, r->damaged_records ? LOG_ERROR : LOG_INFO, STR_NONE, "spool-open");
-	log_i64(s->log, "messages", r->messages);
-	log_i64(s->log, "recipients", r->recipients);
-	log_i64(s->log, "segments", r->segments);
-	if (r->damaged_records) log_i64(s->log, "damaged", r->damaged_records);
-	if (r->torn_tails) log_i64(s->log, "torn", r->torn_tails);
-	log_end(s->log);
-}
-
 /* The first segment of a new spool is worth waiting for: mail that comes at once is not the slower
  * for it.  */
 static int start(struct spool *s, struct spool_report *report, const char **ret_why)
 {
 	int error = recover(s, report, ret_why);
 	if (error) return error;
-	tell_report(s, report);
 	if (s->segments.count == 0) (void)!maker_make_now(s);
 	*ret_why = "no memory, or no more threads";
 	if (!maker_open(s) || !compact_open(s)) return -ENOMEM;
@@ -174,6 +162,12 @@ int spool_open(struct io *io, const struct spool_options *options, struct spool 
 }
 
 /* What waits is synced with the last batch; a disk that refuses keeps what it has.  */
+void spool_limits(struct spool *s, uint64_t memory_max, uint64_t disk_free)
+{
+	s->options.memory_max = memory_max;
+	s->options.disk_free = disk_free;
+}
+
 void spool_close(struct spool *s)
 {
 	if (!s) return;

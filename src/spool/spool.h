@@ -40,6 +40,8 @@ struct spool_report {
  * *ret_why (static text) says what and what to do.  */
 int MUST_CHECK spool_open(struct io *io, const struct spool_options *options, struct spool **ret,
 	struct spool_report *ret_report, const char **ret_why);
+/* Other limits from now on, as in spool_options.  */
+void spool_limits(struct spool *s, uint64_t memory_max, uint64_t disk_free);
 /* Sync what is pending, seal nothing that needs no sealing, release the lock.  No writer may be
  * open.  */
 void spool_close(struct spool *s);

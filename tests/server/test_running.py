@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from harness import BINARY, free_port, run, wait_for
+from harness import BINARY, free_port, queued_id, run, wait_for
 
 
 def test_check_names_every_mistake_with_its_line(tmp_path):
@@ -162,3 +162,29 @@ def test_version_and_usage():
     assert run("--version").stdout.startswith(b"rockdove ")
     assert run("nonsense").returncode == 64
     assert b"serve" in run("--help").stdout
+
+
+def test_limits_of_the_spool_follow_the_configuration(make_server):
+    """What is short is told once, and its end too."""
+    server = make_server('limits { disk_free = "900000G" }\n')
+    with server.talk() as t:
+        t.expect("EHLO c", "250")
+        t.expect("MAIL FROM:<a@example.org>", "250")
+        t.expect("RCPT TO:<postmaster@mail.example.com>", "250")
+        assert t.ask("DATA").startswith("452 4.3.1")
+    server.wait_log("event=spool-full")
+    server.configure('limits { disk_free = 0 }\n')
+    server.reload()
+    server.wait_log("event=spool-room")
+    with server.talk() as t:
+        queued_id(t.mail("postmaster@mail.example.com"))
+    assert server.log().count("event=spool-full") == server.log().count("event=spool-room") == 1
+
+
+def test_classic_commands_explain_themselves(tmp_path):
+    for name in "sendmail", "mailq", "newaliases":
+        link = tmp_path / name
+        link.symlink_to(BINARY)
+        said = subprocess.run([str(link), "--help"], capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
+        assert said.returncode == 0 and said.stdout.startswith(f"Usage: {name}".encode()), said
+        assert b"-C FILE" in said.stdout and (name != "sendmail" or b"-f ADDRESS" in said.stdout)

@@ -1,4 +1,5 @@
 """TLS in both directions, with the libraries and programs that others use."""
+import json
 import os
 import re
 import socket
@@ -181,7 +182,8 @@ def test_certificate_is_read_again(make_server, authority):
     chain, key = authority.issue("mail.example.com")
     (server.state / "tls/cert.pem").write_bytes(chain.read_bytes())
     server.reload()
-    server.wait_log("reload-failed", "key values mismatch")  # half a change changes nothing
+    server.wait_log("reload-failed")  # half a change changes nothing
+    server.wait_log("bad-configuration", "is not the one of the certificate in")
     assert shown() == before
     (server.state / "tls/key.pem").write_bytes(key.read_bytes())
     server.reload()
@@ -533,3 +535,41 @@ def test_requiretls_goes_to_a_proven_host_alone(make_server, hops, authority):
     bounce = other.mailbox("sender", "example.com").wait()[0]
     assert b"5.7.30" in bounce and b"secret\n" not in bounce.split(b"Subject: secret")[-1]
     assert len(hop.messages) == 1
+
+
+# ---- as others judge it ----------------------------------------------------------------------------
+
+def judged(directory, name, *arguments):
+    """testssl.sh on its way."""
+    file = directory / f"{name}.json"
+    home = directory / name
+    home.mkdir()
+    return file, subprocess.Popen([need("testssl"), "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none",
+                                   "--jsonfile", str(file), *arguments], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, env=dict(os.environ, HOME=str(home)))
+
+
+def test_testssl_finds_nothing_above_low(make_server, tmp_path):
+    """Versions, ciphers, and what has a name: Heartbleed, CCS, SWEET32, FREAK.  (Names and trust of a certificate that
+    the server has made for itself would be found, and are what they are.)"""
+    implicit = free_port()
+    server = make_server(LOCAL + f'listen implicit {{ bind = ["127.0.0.1:{implicit}"], tls = implicit }}\n'
+                         "limits { connections_per_client = 1000 }\n")
+    ways = {"starttls": ["-t", "smtp", "-p", "-s", "-H", "-I", "-W", "-F", f"127.0.0.1:{server.port}"],
+            "implicit": ["-p", f"127.0.0.1:{implicit}"]}
+    running_ones = {name: judged(tmp_path, name, *arguments) for name, arguments in ways.items()}
+    try:
+        for name, (file, process) in running_ones.items():
+            assert process.wait(240) < 240, "testssl.sh could not judge"    # its code counts what it found
+            found = {f["id"]: f for f in json.loads(file.read_text())}
+            bad = [f for f in found.values() if f["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
+            assert not bad, bad
+            assert found["TLS1_2"]["severity"] == found["TLS1_3"]["severity"] == "OK"
+            assert found["TLS1"]["finding"] == found["TLS1_1"]["finding"] == "not offered"
+            if name == "starttls":
+                assert found["cipherlist_STRONG"]["finding"] == "offered"
+                assert {"heartbleed", "CCS", "SWEET32", "FREAK"} <= set(found)
+    finally:
+        for _, process in running_ones.values():
+            process.kill()
+            process.wait()
