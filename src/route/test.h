@@ -202,7 +202,7 @@ static inline void knot_start(struct knot *k, const struct test_zone *zones, siz
 	k->pid = test_child(
 		(const char *const[]){"/usr/sbin/knotd", "-c", config, NULL}, log, NULL, -1);
 	for (size_t i = 0, tries = 0; i < count; i += knot_serves(k, zones[i].name)) {
-		if (++tries > 300) fail_msg("knotd does not serve %s; see %s", zones[i].name, log);
+		if (++tries > 1500) fail_msg("knotd does not serve %s; see %s", zones[i].name, log);
 		usleep(20 * 1000);
 	}
 }
