@@ -153,8 +153,7 @@ static void log_barred(struct client_session *s)
 		log_begin(log, LOG_WARN, STR_NONE, "host-barred");
 		log_str(log, "destination", destination_key(s->site->destination));
 		log_str(log, "host", str_from_c(t->host));
-		log_str(log, "policy",
-			str_of(t->security.words, strnlen(t->security.words, SECURITY_WORDS_MAX)));
+		log_str(log, "policy", str_from_c(t->security.words));
 		log_end(log);
 	}
 }
@@ -164,6 +163,7 @@ void reach_looked_up(struct route_lookup *lookup)
 	struct client_session *s = CONTAINER_OF(lookup, struct client_session, lookup);
 	struct outbound *out = s->outbound;
 	log_barred(s);
+	hop_report_looked_up(s);
 	if (lookup->count > 0) {
 		if (demands_too_much(s)) return;
 		reach_try(s, 0);

@@ -157,6 +157,17 @@ static void read_http_bind(
 		*bind = config_copy(r, v->text, false);
 }
 
+static void read_address(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field)
+{
+	struct address a;
+	if (v->type != UCL_TEXT || (v->text.len && !address_parse(v->text, false, false, &a)))
+		config_wrong(r, v, where,
+			"an address such as \"tls-reports@example.com\" is wanted, or \"\" for none");
+	else
+		*(struct str *)field = config_copy(r, v->text, false);
+}
+
 /* ---- the table ---- */
 
 static const struct config_key queue_keys[] = {
@@ -211,6 +222,27 @@ static const struct config_key dns_keys[] = {
 	{0},
 };
 
+static const struct config_key mta_sts_keys[] = {
+	{"enable", CONFIG_BOOL, offsetof(struct config, mta_sts.enable), "true",
+		.help = "whether the policies of other domains are looked at"},
+	{"port", CONFIG_PORT, offsetof(struct config, mta_sts.port), "443",
+		.help = "of the web servers that have them; another one is for tests"},
+	{0},
+};
+
+static const struct config_key tls_report_keys[] = {
+	{"from", CONFIG_OTHER, offsetof(struct config, tls_report.from), "\"\"",
+		.read = read_address,
+		.help = "the address that sends reports about TLS; \"\" is no reports"},
+	{"contact", CONFIG_OTHER, offsetof(struct config, tls_report.contact), "\"\"",
+		.read = read_address, .help = "whom to ask about a report; \"\" is from"},
+	{"organization", CONFIG_TEXT, offsetof(struct config, tls_report.organization), "\"\"",
+		.help = "whose reports they are; \"\" is the hostname"},
+	{"period", CONFIG_TIME, offsetof(struct config, tls_report.period), "24h", SECONDS(1),
+		DAYS(1), .help = "of one report; less than 24h is for tests"},
+	{0},
+};
+
 static const struct config_key history_keys[] = {
 	{"keep", CONFIG_TIME, offsetof(struct config, history.keep), "7d", 0, DAYS(3650),
 		.help = "how long the lives of messages are kept; 0 is not at all"},
@@ -259,6 +291,8 @@ const struct config_key config_keys[] = {
 	{"domain", CONFIG_OTHER, 0, .read = config_read_domains, .help = "domain \"NAME\" { ... }"},
 	{"senders", CONFIG_OTHER, 0, .read = config_read_senders,
 		.help = "senders { \"ACCOUNT\" = ADDRESS, or a list of them }"},
+	{"account", CONFIG_BLOCK, offsetof(struct config, account), .keys = config_account_keys,
+		.help = "what each account may send"},
 	{"route", CONFIG_OTHER, 0, .read = config_read_routes, .help = "route \"NAME\" { ... }"},
 	{"tls_except", CONFIG_OTHER, offsetof(struct config, tls_exceptions),
 		.read = config_read_exceptions, .help = "tls_except \"NAME\" { until = \"DAY\" }"},
@@ -267,6 +301,8 @@ const struct config_key config_keys[] = {
 	{"limits", CONFIG_BLOCK, 0, .keys = limits_keys,
 		.help = "what one client, and all, may use"},
 	{"dns", CONFIG_BLOCK, 0, .keys = dns_keys, .help = "name servers"},
+	{"mta_sts", CONFIG_BLOCK, 0, .keys = mta_sts_keys, .help = "MTA-STS of other domains"},
+	{"tls_report", CONFIG_BLOCK, 0, .keys = tls_report_keys, .help = "reports about TLS"},
 	{"history", CONFIG_BLOCK, 0, .keys = history_keys, .help = "lives of finished messages"},
 	{"http", CONFIG_BLOCK, 0, .keys = http_keys, .help = "the console"},
 	{"log", CONFIG_BLOCK, 0, .keys = log_keys, .help = "the log"},

@@ -6,6 +6,7 @@
 #include "inbound/listener.h"
 #include "policy/access.h"
 #include "policy/senders.h"
+#include "policy/usage.h"
 #include "queue/queue.h"
 #include "route/exception.h"
 #include "route/resolver.h"
@@ -54,6 +55,7 @@ struct config {
 
 	struct domains domains;
 	struct senders senders;
+	struct usage_options account;
 	struct route_table routes; /* with the local domains in it */
 
 	struct tls_exceptions tls_exceptions;
@@ -78,6 +80,16 @@ struct config {
 		struct str trust_anchor;
 		enum dns_validate validate;
 	} dns;
+
+	struct {
+		bool enable;
+		uint16_t port;
+	} mta_sts;
+	struct {
+		struct str from; /* empty: no reports */
+		struct str contact, organization;
+		msec period;
+	} tls_report;
 
 	struct {
 		msec keep;

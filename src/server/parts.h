@@ -3,6 +3,7 @@
 #define SERVER_PARTS_H
 
 #include "inbound/inbound.h"
+#include "io/fetch.h"
 #include "outbound/outbound.h"
 #include "route/router.h"
 #include "server/server.h"
@@ -31,7 +32,10 @@ struct server {
 	struct io_workers *history_workers;
 	struct latency *latency;
 	struct resolver *resolver;
-	struct list retired; /* resolvers of earlier configurations: dns.c */
+	struct io_fetcher *fetcher;  /* policies.c; NULL: the web cannot be asked */
+	struct mtasts *mtasts;       /* likewise */
+	struct tls_reports *reports; /* likewise */
+	struct list retired;         /* resolvers of earlier configurations: dns.c */
 	struct router *router;
 	struct queue *queue;
 	struct outbound *outbound;
@@ -40,7 +44,8 @@ struct server {
 	struct acme *acme; /* NULL: certificates are not its business */
 	struct admin *admin;
 	struct sandbox *sandbox;
-	struct accounts *accounts; /* as last read; NULL: not yet, and of which file: */
+	struct server_usage *usage; /* usage.c's */
+	struct accounts *accounts;  /* as last read; NULL: not yet, and of which file: */
 	msec accounts_mtime;
 	uint64_t accounts_size;
 	char *control_path; /* that the socket stands at */
@@ -81,6 +86,15 @@ bool MUST_CHECK server_confine(
 bool MUST_CHECK server_reaches(struct server *s, const struct config *c, struct buf *why);
 void server_sandbox_free(struct server *s);
 
+/* usage.c: what accounts send.  False: no memory.  */
+bool MUST_CHECK server_open_usage(struct server *s, uint64_t seed);
+void server_close_usage(struct server *s);
+struct usage *server_usage(struct server *s);
+/* It has changed: it is written before long.  */
+void server_usage_changed(void *context);
+/* For queue_drivers; context is the server.  */
+void server_usage_failed(void *context, struct str account);
+
 /* tls.c: the certificates of the listeners of c, read; the first is made and saved when there is none; the caller's.
  * *ret is NULL when no listener has TLS.  False: they cannot be had; complaints, a line each, are appended.  */
 bool MUST_CHECK server_tls(
@@ -112,5 +126,15 @@ bool server_open_dns(struct server *s, const char **ret_why);
 /* Follow the configuration in force, where it differs from the one before.  */
 void server_configure_dns(struct server *s, const struct config *before);
 void server_close_dns(struct server *s);
+
+/* policies.c: what other domains ask for.  Without it mail goes on; why is logged.  */
+void server_open_policies(struct server *s);
+/* The policies, where the configuration in force wants them; else NULL.  Follows that configuration.  */
+struct mtasts *server_policies(struct server *s);
+/* There is another configuration.  */
+void server_configure_policies(struct server *s);
+/* Nothing new is asked: while queue and spool are there.  */
+void server_stop_policies(struct server *s);
+void server_close_policies(struct server *s);
 
 #endif

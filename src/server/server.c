@@ -5,6 +5,7 @@
 #include "route/router.h"
 #include "server/acme.h"
 #include "server/parts.h"
+#include "server/tls_report.h"
 
 #include <errno.h>
 #include <sysexits.h>
@@ -149,6 +150,7 @@ static bool open_router(struct server *s)
 	struct router_options options = {
 		.resolver = s->resolver,
 		.latency = s->latency,
+		.mtasts = server_policies(s),
 		.hostname = server_config(s)->hostname,
 		.listening = s->listening,
 		.listening_count = s->listening_count,
@@ -171,6 +173,12 @@ static void link_recovered(void *context, slot recipient, struct str domain)
 	queue_recovered(s->queue, recipient, domain);
 }
 
+static void tell_doubtful(void *context, slot recipient)
+{
+	struct server *s = context;
+	queue_doubtful(s->queue, recipient, io_now(s->io), io_wall(s->io));
+}
+
 /* At the end the queue outlives the outbound side for a moment.  */
 static void destination_ready(void *context, struct destination *d)
 {
@@ -186,17 +194,24 @@ static void destination_gone(void *context, struct destination *d)
 
 static bool open_queue(struct server *s)
 {
-	struct outbound_parts parts = {
-		.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
+	struct outbound_parts parts = {.io = s->io,
+		.spool = s->spool,
+		.latency = s->latency,
+		.log = s->log,
+		.note_tls = s->reports ? tls_reports_note : NULL,
+		.note_context = s->reports};
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
-	struct queue_drivers drivers = {
-		.ready = destination_ready, .gone = destination_gone, .context = s};
+	struct queue_drivers drivers = {.ready = destination_ready,
+		.gone = destination_gone,
+		.failed = server_usage_failed,
+		.context = s};
 	const struct config *c = server_config(s);
 	s->queue =
 		queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
 	if (!s->queue) return false;
 	spool_each_recovered(s->spool, link_recovered, s);
+	spool_each_doubtful(s->spool, tell_doubtful, s);
 	return true;
 }
 
@@ -206,6 +221,8 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 	struct inbound_rules rules = rules_of(office);
 	rules.accounts = server_accounts;
 	rules.accounts_context = s;
+	rules.usage = server_usage(s);
+	rules.usage_changed = server_usage_changed;
 	office->config->domains.account = server_has_account;
 	office->config->domains.context = s;
 	bool fine = server_tls(s, office->config, &rules.tls, why) &&
@@ -213,6 +230,7 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 	if (fine) server_watch_tls(s, office->config, rules.tls);
 	tls_context_release(rules.tls);
 	if (fine) office->users++;
+	if (fine) server_usage(s)->options = office->config->account;
 	return fine;
 }
 
@@ -278,7 +296,10 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	if (error) return refuse(s, EX_IOERR, ret_exit, "spool", why ? why : strerror(-error));
 	server_open_history(s);
 	if (!open_routing(s, &why)) return refuse(s, EX_UNAVAILABLE, ret_exit, "dns", why);
+	server_open_policies(s);
 	if (!open_queue(s)) return refuse(s, EX_OSERR, ret_exit, "queue", "out of memory");
+	if (!server_open_usage(s, seed(s)))
+		return refuse(s, EX_OSERR, ret_exit, "usage", "out of memory");
 	struct buf bind_why;
 	buf_init(&bind_why, 1024);
 	bool bound = open_inbound(s, &bind_why);
@@ -339,6 +360,7 @@ bool server_reload(struct server *s, struct config *config)
 	if (s->history) history_limits(s->history, config->history.keep, config->history.size);
 	server_configure_control(s);
 	server_configure_acme(s);
+	server_configure_policies(s);
 	config_leave(before);
 	server_log_exceptions(s);
 	log_begin(s->log, LOG_INFO, STR_NONE, "reloaded");
@@ -398,13 +420,13 @@ void server_free(struct server *s)
 	io_timer_cancel(s->io, &s->queue_timer);
 	server_unwatch_tls(s);
 	server_close_control(s);
+	server_stop_policies(s);
 	acme_free(s->acme);
 	s->acme = NULL;
 	if (s->inbound) inbound_drop(s->inbound);
 	outbound_free(s->outbound);
 	s->outbound = NULL;
 	if (s->router) router_free(s->router);
-	server_close_dns(s);
 	if (s->spool)
 		spool_close(
 			s->spool); /* commits under way end here: inbound and queue are still there */
@@ -412,7 +434,10 @@ void server_free(struct server *s)
 	inbound_free(s->inbound);
 	if (s->history) history_close(s->history);
 	if (s->history_workers) io_workers_stop(s->history_workers);
+	server_close_policies(s); /* what the workers write for it is written */
+	server_close_dns(s);
 	if (s->latency) latency_free(s->latency);
+	server_close_usage(s);
 	accounts_release(s->accounts);
 	config_leave(s->office);
 	server_sandbox_free(s);
