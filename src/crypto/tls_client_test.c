@@ -1,6 +1,7 @@
 /* What proves the server: names, and TLSA records (DANE), whatever the certificate's dates and issuer say.  */
 #include "base/test.h"
 #include "crypto/certificate.h"
+#include "crypto/tls_peer.h"
 #include "crypto/tls_private.h"
 
 #include <openssl/pem.h>
@@ -58,6 +59,8 @@ static bool carry(struct tls *from, struct tls *to)
 }
 
 /* Shake hands; "open", "open verified", or why not.  */
+static enum tls_fault fault; /* that the client saw when it last met the server */
+
 static const char *meet(const struct tls_expect *expect)
 {
 	static char told[400];
@@ -70,6 +73,7 @@ static const char *meet(const struct tls_expect *expect)
 	snprintf(told, sizeof told, STR_FMT, STR_ARG(tls_why(client)));
 	if (tls_state(client) == TLS_OPEN)
 		snprintf(told, sizeof told, "open%s", tls_verified(client) ? " verified" : "");
+	fault = tls_fault(client);
 	tls_free(client);
 	tls_free(server);
 	return told;
@@ -191,6 +195,41 @@ static void test_usable(void **state)
 	serve_no_more();
 }
 
+static void trust_it(void)
+{
+	struct buf why;
+	buf_init(&why, 1000);
+	tls_context_release(client_context);
+	client_context = tls_client_context(buf_str(&chain), &why);
+	assert_non_null(client_context);
+}
+
+/* What is wrong is known, whether it was to be proved or not.  */
+static void test_faults(void **state)
+{
+	(void)state;
+	serve("mx.example", now());
+	assert_string_equal(EXPECT(NAMES(STR("mx.example"))), "open");
+	assert_int_equal(fault, TLS_FAULT_UNTRUSTED);
+	trust_it();
+	assert_string_equal(EXPECT(NAMES(STR("mx.example"))), "open verified");
+	assert_int_equal(fault, TLS_FAULT_NONE);
+	assert_string_equal(EXPECT(NAMES(STR("other.example"))), "open");
+	assert_int_equal(fault, TLS_FAULT_NAME);
+	(void)EXPECT(NAMES(STR("other.example")), .verify = TLS_VERIFY_NAME);
+	assert_int_equal(fault, TLS_FAULT_NAME);
+	unsigned char digest[64];
+	struct tls_tlsa r = {3, 1, 1, hash("SHA256", STR("another key"), digest)};
+	(void)EXPECT(NAMES(STR("mx.example")), DANE(r));
+	assert_int_equal(fault, TLS_FAULT_OTHER);
+	serve_no_more();
+	serve("mx.example", now() - DAYS(500));
+	trust_it();
+	assert_string_equal(EXPECT(NAMES(STR("mx.example"))), "open");
+	assert_int_equal(fault, TLS_FAULT_DATE);
+	serve_no_more();
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -205,6 +244,73 @@ static void test_names(void **state)
 	serve_no_more();
 }
 
+/* To look at a server goes on whoever it is, and tells.  */
+static void test_looking(void **state)
+{
+	(void)state;
+	static const char zero[64];
+	serve("mx.example", now());
+	unsigned char digest[64];
+	struct tls_tlsa wrong = {3, 1, 1, {zero, 32}},
+			right = {3, 1, 1, hash("SHA256", key_der, digest)};
+	assert_string_equal(EXPECT(NAMES(STR("mx.example")), DANE(wrong), .look = true), "open");
+	assert_string_equal(
+		EXPECT(NAMES(STR("mx.example")), DANE(right), .look = true), "open verified");
+	assert_string_equal(
+		EXPECT(NAMES(STR("mx.example")), .verify = TLS_VERIFY_NAME, .look = true), "open");
+	serve_no_more();
+}
+
+static struct tls *open_client(const struct tls_expect *expect)
+{
+	struct tls *client = tls_client_expecting(client_context, expect);
+	struct tls *server = tls_server_new(server_context);
+	struct tls_peer peer;
+	assert_false(tls_peer_read(client, &peer));
+	tls_feed(client, STR_NONE);
+	while (carry(client, server) || carry(server, client)) {
+	}
+	tls_free(server);
+	assert_int_equal(tls_state(client), TLS_OPEN);
+	return client;
+}
+
+static void test_what_the_certificate_says(void **state)
+{
+	(void)state;
+	msec wall = now() / 1000 * 1000;
+	serve("mx.example", wall);
+	struct str names[] = {STR("other.example"), STR("mx.example")};
+	struct tls *client =
+		open_client(&(const struct tls_expect){.names = names, .name_count = 1});
+	struct tls_peer peer;
+	assert_true(tls_peer_read(client, &peer));
+	assert_string_equal(peer.subject, "CN=mx.example");
+	assert_string_equal(peer.issuer, "CN=mx.example");
+	assert_string_equal(peer.names, "mx.example");
+	assert_int_equal(peer.from, wall - DAYS(1));
+	assert_int_equal(peer.until, wall + DAYS(365));
+	assert_str(tls_peer_distrust(client), "self-signed certificate");
+	const char *why;
+	assert_false(tls_peer_vouched(client, names, 2, &why));
+	assert_string_equal(why, "self-signed certificate");
+	assert_false(tls_peer_vouched(client, names, 0, &why));
+	tls_free(client);
+
+	/* By who trusts it.  */
+	struct buf trouble;
+	buf_init(&trouble, 100);
+	tls_context_release(client_context);
+	client_context = tls_client_context(buf_str(&chain), &trouble);
+	client = open_client(&(const struct tls_expect){.names = names, .name_count = 2});
+	assert_str(tls_peer_distrust(client), "");
+	assert_true(tls_peer_vouched(client, names, 2, &why));
+	assert_false(tls_peer_vouched(client, names, 1, &why));
+	assert_string_equal(why, "hostname mismatch");
+	tls_free(client);
+	serve_no_more();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,7 +319,10 @@ int main(void)
 		cmocka_unit_test(test_other_key),
 		cmocka_unit_test(test_leaf_is_no_authority),
 		cmocka_unit_test(test_usable),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_looking),
+		cmocka_unit_test(test_what_the_certificate_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

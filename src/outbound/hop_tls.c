@@ -71,11 +71,11 @@ void hop_tls_begin(struct client_session *s)
 /* Version and cipher, and what has proved that it is the right host, where that was to be proved.  */
 static void name_session(struct client_session *s)
 {
-	static const char *const proofs[] = {[SECURITY_BY_RULE] = " verified",
-		[SECURITY_BY_DANE] = " dane",
-		[SECURITY_BY_STS] = " sts"};
 	const struct security *security = security_of(s);
-	const char *proof = security->level >= SECURITY_NAME ? proofs[security->source] : "";
+	const char *proof = security->level == SECURITY_DANE ? " dane"
+		: security->level < SECURITY_NAME            ? ""
+		: security->source == SECURITY_BY_STS        ? " sts"
+							     : " verified";
 	snprintf(s->tls_text, sizeof s->tls_text, STR_FMT "%s", STR_ARG(tls_text(s->tls)), proof);
 }
 
