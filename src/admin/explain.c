@@ -97,6 +97,26 @@ static json_t *host_view(const struct route_target *t)
 		"secure", (int)t->secure, "tls", security_view(&t->security));
 }
 
+/* The domain's MTA-STS policy; NULL: there is none, and nothing to say of it.  */
+static json_t *sts_view(const struct explain *e, const struct mtasts_lookup *sts)
+{
+	const struct mtasts_known *k = sts->known;
+	if (!k && !sts->trouble) return NULL;
+	json_t *o = json_object(), *mx = json_array();
+	json_object_set_new(o, "mode", json_string(k ? mtasts_mode_name(k->policy.mode) : "none"));
+	if (k) {
+		json_object_set_new(o, "id", json_string(k->id));
+		json_object_set_new(
+			o, "age", json_integer((io_wall(e->admin->io) - k->fetched) / 1000));
+		json_object_set_new(o, "max_age", json_integer(k->max_age));
+		for (uint32_t i = 0; i < k->policy.mx_count; i++)
+			json_array_append_new(mx, control_str(k->policy.mx[i]));
+	}
+	json_object_set_new(o, "mx", mx);
+	if (sts->trouble) json_object_set_new(o, "trouble", control_str(str_from_c(sts->why)));
+	return o;
+}
+
 static json_t *failure_view(const struct outcome *o)
 {
 	char text[16];
@@ -115,6 +135,10 @@ static void looked_up(struct route_lookup *l)
 	json_object_set_new(e->target, "hosts", hosts);
 	json_object_set_new(e->target, "mx", json_boolean(l->mx_found));
 	json_object_set_new(e->target, "secure", json_boolean(l->secure));
+	if (l->sts) {
+		json_t *sts = sts_view(e, l->sts);
+		if (sts) json_object_set_new(e->target, "sts", sts);
+	}
 	if (!l->count) json_object_set_new(e->target, "failure", failure_view(&l->failure));
 	e->looking = false;
 	route_lookup_clear(l);

@@ -26,6 +26,7 @@ struct explain {
  * Result: {address, local, unknown?, targets: [{address, rule, kind, destination, tls, connections, ...
  *          maildir|socket|reject?, mx?, secure?, hosts: [{host, address, port, preference, latency_ms, secure,
  *          tls: {level, policy, barred, excepted, names, tlsa: [{usage, selector, matching, data, usable}]}}],
+ *          sts?: {mode, id?, age, max_age, mx, trouble?},
  *          failure?: {outcome, status, text}}]}, or {address, problem}.  */
 void explain_begin(struct explain *e, struct admin *admin, struct str text);
 /* End it, done or not; its memory goes.  */

@@ -35,6 +35,26 @@ static void show_failure(const json_t *t)
 		ask_text(failure, "status"), ask_text(failure, "text"));
 }
 
+static void show_sts(const json_t *sts)
+{
+	if (!sts) return;
+	size_t index;
+	const json_t *mx;
+	printf("    MTA-STS %s", ask_text(sts, "mode"));
+	if (*ask_text(sts, "id")) {
+		char text[64];
+		struct buf span = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+		clock_add_span(&span, SECONDS(ask_number(sts, "age")));
+		buf_add(&span, STR(" of "));
+		clock_add_span(&span, SECONDS(ask_number(sts, "max_age")));
+		printf(", id %s, age " STR_FMT, ask_text(sts, "id"), STR_ARG(buf_str(&span)));
+	}
+	json_array_foreach(json_object_get(sts, "mx"), index, mx)
+		printf("%s %s", index ? "," : "; mx", json_string_value(mx));
+	if (*ask_text(sts, "trouble")) printf("; cannot be fetched: %s", ask_text(sts, "trouble"));
+	putchar('\n');
+}
+
 static void show_target(const json_t *t)
 {
 	static const char *const details[] = {"maildir", "socket", "reject", "rate", "user"};
@@ -52,6 +72,7 @@ static void show_target(const json_t *t)
 	bool by_address = json_array_size(hosts) && strcmp(ask_text(t, "kind"), "mx") == 0 &&
 		json_is_false(json_object_get(t, "mx"));
 	if (by_address) printf("    there is no MX record; the domain's own addresses are taken\n");
+	show_sts(json_object_get(t, "sts"));
 	json_array_foreach((json_t *)hosts, index, host) show_host(host);
 	show_failure(t);
 }

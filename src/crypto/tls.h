@@ -111,6 +111,15 @@ void tls_close(struct tls *t);
 struct str tls_text(const struct tls *t);
 /* A client's, once open: a trusted authority (or, with DANE, DNS) vouches for the host, whether that was wanted or not.  */
 bool tls_verified(const struct tls *t);
+/* What is wrong with the peer's certificate, as far as it was looked at, whether that mattered or not.  A client's.  */
+enum tls_fault {
+	TLS_FAULT_NONE,
+	TLS_FAULT_NAME, /* it is another one's */
+	TLS_FAULT_DATE, /* it has expired, or is not valid yet */
+	TLS_FAULT_UNTRUSTED,
+	TLS_FAULT_OTHER,
+};
+enum tls_fault tls_fault(const struct tls *t);
 /* After TLS_FAILED: words for people; the engine's.  */
 struct str tls_why(const struct tls *t);
 enum { TLS_BINDING = 32 };

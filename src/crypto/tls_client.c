@@ -123,3 +123,23 @@ struct tls *tls_client_new(struct tls_context *context, struct str host, enum tl
 	struct tls_expect expect = {.verify = verify, .names = &host, .name_count = 1};
 	return tls_client_expecting(context, &expect);
 }
+
+/* ---- what was wrong ---- */
+
+enum tls_fault tls_fault(const struct tls *t)
+{
+	switch (SSL_get_verify_result(t->ssl)) {
+	case X509_V_OK: return TLS_FAULT_NONE;
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH: return TLS_FAULT_NAME;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID: return TLS_FAULT_DATE;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_CERT_UNTRUSTED: return TLS_FAULT_UNTRUSTED;
+	default: return TLS_FAULT_OTHER;
+	}
+}

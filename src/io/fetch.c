@@ -23,6 +23,7 @@ struct io_fetch_request {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct curl_slist *connect_to;
+	struct curl_slist *resolve;
 	CURLcode code;
 	struct buf answer;
 	struct buf answer_headers;
@@ -139,6 +140,7 @@ static void request_free(struct io_fetch_request *r)
 	curl_easy_cleanup(r->easy);
 	curl_slist_free_all(r->headers);
 	curl_slist_free_all(r->connect_to);
+	curl_slist_free_all(r->resolve);
 	buf_release(&r->answer);
 	buf_release(&r->answer_headers);
 	free(r);
@@ -303,6 +305,36 @@ static bool set_headers(struct io_fetch_request *r, const struct io_fetch *fetch
 	return SET(CURLOPT_HTTPHEADER, r->headers);
 }
 
+/* libcurl knows the directory and file that it was built with; the rest of the server asks OpenSSL.  */
+static bool set_authorities(struct io_fetch_request *r, const char *ca_file)
+{
+	/* The directory of the system's authorities would be trusted besides the file.  */
+	if (ca_file) return SET(CURLOPT_CAINFO, ca_file) && SET(CURLOPT_CAPATH, NULL);
+	const char *file = secure_getenv("SSL_CERT_FILE");
+	const char *directory = secure_getenv("SSL_CERT_DIR");
+	return (!file || SET(CURLOPT_CAINFO, file)) &&
+		(!directory || SET(CURLOPT_CAPATH, directory));
+}
+
+/* Where to connect, when that is not the resolver's to say.  */
+static bool set_addresses(struct io_fetch_request *r, const struct io_fetch *fetch)
+{
+	if (fetch->connect_to &&
+		(!append(&r->connect_to, fetch->connect_to) ||
+			!SET(CURLOPT_CONNECT_TO, r->connect_to)))
+		return false;
+	if (!fetch->resolve) return true;
+	/* With a plus: known for a minute, not for ever.  */
+	struct buf entry;
+	buf_init(&entry, 4096);
+	buf_printf(&entry, "+%s", fetch->resolve);
+	buf_add_c(&entry, '\0');
+	bool fine = buf_ok(&entry) && append(&r->resolve, entry.ptr) &&
+		SET(CURLOPT_RESOLVE, r->resolve);
+	buf_release(&entry);
+	return fine;
+}
+
 static bool set_request(struct io_fetch_request *r, const struct io_fetch *fetch)
 {
 	msec timeout = fetch->timeout ? fetch->timeout : TIMEOUT_MS;
@@ -310,18 +342,12 @@ static bool set_request(struct io_fetch_request *r, const struct io_fetch *fetch
 		!SET(CURLOPT_PROTOCOLS_STR, fetch->plain ? "https,http" : "https") ||
 		!SET(CURLOPT_TIMEOUT_MS, (long)timeout))
 		return false;
-	/* The directory of the system's authorities would be trusted besides the file.  */
-	if (fetch->ca_file && (!SET(CURLOPT_CAINFO, fetch->ca_file) || !SET(CURLOPT_CAPATH, NULL)))
-		return false;
 	if (fetch->user_password &&
 		(!SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC) ||
 			!SET(CURLOPT_USERPWD, fetch->user_password)))
 		return false;
-	if (fetch->connect_to &&
-		(!append(&r->connect_to, fetch->connect_to) ||
-			!SET(CURLOPT_CONNECT_TO, r->connect_to)))
-		return false;
-	return set_method(r, fetch) && set_headers(r, fetch);
+	return set_authorities(r, fetch->ca_file) && set_addresses(r, fetch) &&
+		set_method(r, fetch) && set_headers(r, fetch);
 }
 
 int io_fetch(struct io_fetcher *f, struct io_fetch *fetch)

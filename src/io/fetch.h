@@ -31,11 +31,13 @@ struct io_fetch {
 	const char *method;         /* NULL: GET, or POST when there is a body */
 	struct str body;            /* empty: none */
 	const char *const *headers; /* "Name: value", NULL-terminated; NULL: none */
-	const char *ca_file;        /* PEM of the only trusted authorities; NULL: the system's */
+	const char *ca_file;        /* PEM of the only trusted authorities; NULL: the system's
+				     * (SSL_CERT_FILE, SSL_CERT_DIR) */
 	const char *user_password;  /* "user:password" for Basic; NULL: none */
 	const char *connect_to; /* "HOST:PORT:ADDRESS:PORT" as CURLOPT_CONNECT_TO ("::ADDRESS:PORT"
 				     * for any); NULL: the system resolves the name */
-	msec timeout;           /* of the whole request; 0: 60 s */
+	const char *resolve; /* "HOST:PORT:ADDRESS[,ADDRESS]...": these are raced; NULL: as above */
+	msec timeout;        /* of the whole request; 0: 60 s */
 	bool plain;
 	/* The answer, valid in `done` and until io_fetch_clear or the next io_fetch.  */
 	enum io_fetch_error error; /* then `why` has words */

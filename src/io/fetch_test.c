@@ -424,10 +424,27 @@ static void certificates_are_verified(void **state)
 	fetch.ca_file = NULL;
 	ask(&fetch);
 	assert_int_equal(fetch.error, IO_FETCH_CERTIFICATE);
+	setenv("SSL_CERT_FILE", ca_path, 1);
+	ask(&fetch);
+	unsetenv("SSL_CERT_FILE");
+	assert_int_equal(fetch.status, 200);
 	fetch.ca_file = ca_path;
 	fetch.url = "https://other.example/ok";
 	ask(&fetch);
 	assert_int_equal(fetch.error, IO_FETCH_CERTIFICATE);
+	io_fetch_clear(&fetch);
+}
+
+static void addresses_may_be_given(void **state)
+{
+	(void)state;
+	char resolve[100], address[100];
+	snprintf(resolve, sizeof resolve, "www.example:%u:[::1],127.0.0.1", plain.port);
+	snprintf(address, sizeof address, "http://www.example:%u/ok", plain.port);
+	struct io_fetch fetch = {.url = address, .plain = true, .resolve = resolve};
+	ask(&fetch);
+	assert_int_equal(fetch.status, 200); /* nobody listens at ::1 */
+	assert_non_null(strstr(plain.request, "Host: www.example"));
 	io_fetch_clear(&fetch);
 }
 
@@ -446,6 +463,7 @@ int main(void)
 		TEST(no_answer_has_words),
 		TEST(a_cleared_request_is_never_told),
 		TEST(many_at_once),
+		TEST(addresses_may_be_given),
 		TEST(certificates_are_verified),
 	};
 	signal(SIGPIPE, SIG_IGN); /* the server's side writes to clients that have gone */

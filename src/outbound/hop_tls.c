@@ -84,6 +84,7 @@ static void note_handshake(struct client_session *s)
 		return;
 	s->shaking = false;
 	name_session(s);
+	hop_report_secured(s);
 	smtp_client_secured(&s->client, outbound_now(s->outbound));
 }
 
@@ -141,6 +142,7 @@ bool hop_tls_may_go_clear(const struct client_session *s)
 
 void hop_tls_log_failure(struct client_session *s, struct str why, bool clear)
 {
+	hop_report_failed(s, why);
 	struct log *log = s->outbound->parts.log;
 	log_begin(log, LOG_WARN, STR_NONE, "tls-failed");
 	log_str(log, "destination", destination_key(s->site->destination));

@@ -6,6 +6,7 @@
 #include "policy/domain.h"
 #include "queue/queue.h"
 #include "route/router.h"
+#include "route/tlsrpt.h"
 
 struct outbound;
 
@@ -14,6 +15,9 @@ struct outbound_parts {
 	struct spool *spool;
 	struct latency *latency;
 	struct log *log;
+	/* Told of each session with a host that a domain has chosen; NULL: nobody wants to know.  */
+	void (*note_tls)(void *context, const struct tlsrpt_session *session);
+	void *note_context;
 	struct str hostname; /* our name in EHLO; outbound_configure gives it */
 };
 

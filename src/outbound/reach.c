@@ -164,6 +164,7 @@ void reach_looked_up(struct route_lookup *lookup)
 	struct client_session *s = CONTAINER_OF(lookup, struct client_session, lookup);
 	struct outbound *out = s->outbound;
 	log_barred(s);
+	hop_report_looked_up(s);
 	if (lookup->count > 0) {
 		if (demands_too_much(s)) return;
 		reach_try(s, 0);

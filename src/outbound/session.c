@@ -137,6 +137,7 @@ static void on_ready(struct client_session *s)
 	int64_t us = io_now_us(s->outbound->parts.io) - s->connection->began_us;
 	latency_note(s->outbound->parts.latency, &s->lookup.targets[s->connection->target].address,
 		us > UINT32_MAX ? UINT32_MAX : (uint32_t)us, now_of(s));
+	hop_report_clear(s);
 	client_session_enter(s, SESSION_WORKING);
 }
 
@@ -155,6 +156,12 @@ static bool tls_failed(struct client_session *s, const struct outcome *why)
 	return true;
 }
 
+/* The core's word for a next hop that must have TLS, and has it not.  */
+static bool lacks_tls(const struct outcome *o)
+{
+	return o->enhanced.class == 4 && o->enhanced.subject == 7 && o->enhanced.detail == 4;
+}
+
 static void on_failed(struct client_session *s, const struct outcome *why)
 {
 	bool starting = hop_tls_starting(s);
@@ -162,6 +169,7 @@ static void on_failed(struct client_session *s, const struct outcome *why)
 	bool greeting = s->state == SESSION_GREETING;
 	bool served = s->served > 0;
 	if (greeting) reach_refused(s, why);
+	if (greeting && lacks_tls(why)) hop_report_clear(s);
 	bool quitting = s->state == SESSION_QUITTING || s->state == SESSION_IDLE;
 	if (!starting) reach_note_trouble(s, why);
 	flights_drop(s);         /* those that the core did not know yet */

@@ -113,6 +113,13 @@ void hop_tls_log_failure(struct client_session *s, struct str why, bool clear);
 /* 0-initialised when the message may go over this connection; else the outcome.  */
 struct outcome hop_tls_fits(const struct client_session *s, const struct envelope *e);
 
+/* hop_report.c: for who counts what came of TLS.  The look-up has ended / the handshake was done, or has failed / the next hop
+ * offers no TLS, or refuses it.  */
+void hop_report_looked_up(struct client_session *s);
+void hop_report_secured(struct client_session *s);
+void hop_report_failed(struct client_session *s, struct str why);
+void hop_report_clear(struct client_session *s);
+
 /* flight.c */
 bool flights_any(const struct client_session *s);
 /* Take the next job if the core and a place are free for it.  False: there was none.  */

@@ -47,6 +47,9 @@ struct route_lookup_private {
 	struct router *router;
 	struct route_lookup *lookup;
 	struct resolver_query mx;
+	struct mtasts_lookup sts;
+	bool sts_open;      /* the verdict waits for it */
+	bool ready;         /* and for nothing else */
 	struct timer timer; /* to be done soon, or to wait no longer for what is missing */
 	bool over;          /* the verdict stands; the timer tells it */
 	bool configured;    /* the hosts stand in the rule: SMTP or LMTP */

@@ -29,6 +29,8 @@ void router_configure(struct router *r, const struct router_options *options)
 static void cancel_questions(struct route_lookup_private *p)
 {
 	resolver_cancel(&p->mx);
+	if (p->sts_open) mtasts_lookup_clear(&p->sts);
+	p->sts_open = false;
 	for (uint32_t i = 0; i < p->host_count; i++) {
 		resolver_cancel(&p->hosts[i].questions[0].query);
 		resolver_cancel(&p->hosts[i].questions[1].query);
@@ -48,8 +50,18 @@ static void tell(struct route_lookup_private *p)
 
 static void conclude(struct route_lookup_private *p)
 {
+	p->ready = true;
+	if (p->sts_open) return; /* it is a matter of seconds */
 	route_choose_targets(p);
 	tell(p);
+}
+
+static void policy_known(struct mtasts_lookup *sts)
+{
+	struct route_lookup_private *p = CONTAINER_OF(sts, struct route_lookup_private, sts);
+	p->sts_open = false;
+	p->lookup->sts = sts;
+	if (p->ready) conclude(p);
 }
 
 static void timer_fired(struct timer *timer)
@@ -74,12 +86,14 @@ void route_lookup_clear(struct route_lookup *l)
 	if (!p) return;
 	io_timer_cancel(p->router->io, &p->timer);
 	cancel_questions(p);
+	mtasts_lookup_clear(&p->sts);
 	for (uint32_t i = 0; i < p->host_count; i++) route_end_dane(&p->hosts[i]);
 	free(p->hosts);
 	free(l->targets);
 	free(p);
 	l->private = NULL;
 	l->targets = NULL;
+	l->sts = NULL;
 	l->count = l->barred = 0;
 	l->failure = (struct outcome){0};
 }
@@ -306,6 +320,15 @@ static bool begin_literal(struct route_lookup_private *p, struct str domain)
 	return false;
 }
 
+static void ask_policy(struct route_lookup_private *p)
+{
+	struct mtasts *mtasts = p->router->options.mtasts;
+	if (!mtasts || p->tls == ROUTE_TLS_OFF) return;
+	p->sts.done = policy_known;
+	p->sts_open = true;
+	mtasts_look_up(mtasts, &p->sts, str_from_c(p->lookup->ascii));
+}
+
 static bool begin_mx(struct route_lookup_private *p, struct str domain)
 {
 	struct route_lookup *l = p->lookup;
@@ -317,8 +340,10 @@ static bool begin_mx(struct route_lookup_private *p, struct str domain)
 		return false;
 	}
 	p->mx.done = mx_answered;
-	if (resolver_ask(p->router->options.resolver, &p->mx, str_from_c(l->ascii), DNS_MX) == 0)
+	if (resolver_ask(p->router->options.resolver, &p->mx, str_from_c(l->ascii), DNS_MX) == 0) {
+		ask_policy(p);
 		return true;
+	}
 	route_fail(p, OUTCOME_DEFERRED, "4.4.3",
 		"Name service error for %s: the question cannot be asked", l->ascii);
 	return false;

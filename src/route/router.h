@@ -6,6 +6,7 @@
 #include "mail/status.h"
 #include "route/exception.h"
 #include "route/latency.h"
+#include "route/mtasts.h"
 #include "route/resolver.h"
 #include "route/rule.h"
 #include "route/security.h"
@@ -27,6 +28,7 @@ struct router;
 struct router_options {
 	struct resolver *resolver;
 	struct latency *latency;
+	struct mtasts *mtasts;               /* NULL: MTA-STS is not looked at */
 	struct str hostname;                 /* ours: an MX of this name is a loop */
 	const struct net_address *listening; /* our own listeners */
 	uint32_t listening_count;
@@ -54,11 +56,11 @@ struct route_lookup {
 	uint32_t count;
 	uint32_t
 		barred; /* so many more targets stand behind those, and must not be used: security says why */
-	struct sts_policy sts;  /* of the domain, for MX; known before the targets are chosen */
-	bool secure;            /* the MX set was DNSSEC-validated */
-	bool mx_found;          /* from MX records, not by fallback */
-	struct outcome failure; /* text is the lookup's */
-	char ascii[256];        /* the domain as it was asked for (A-labels) */
+	const struct mtasts_lookup *sts; /* the domain's policy, for MX; NULL: nobody has asked */
+	bool secure;                     /* the MX set was DNSSEC-validated */
+	bool mx_found;                   /* from MX records, not by fallback */
+	struct outcome failure;          /* text is the lookup's */
+	char ascii[256];                 /* the domain as it was asked for (A-labels) */
 	struct route_lookup_private *private;
 };
 

@@ -166,7 +166,7 @@ static void decide_security(struct route_lookup_private *p, struct host *h)
 		.tlsa_base = str_from_c(h->tlsa_base),
 		.tlsa = h->records,
 		.tlsa_count = h->record_count,
-		.sts = p->configured ? NULL : &l->sts,
+		.sts = l->sts && l->sts->known ? &l->sts->known->policy : NULL,
 	};
 	security_decide(&facts, &h->security);
 }

@@ -157,6 +157,17 @@ static void read_http_bind(
 		*bind = config_copy(r, v->text, false);
 }
 
+static void read_address(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field)
+{
+	struct address a;
+	if (v->type != UCL_TEXT || (v->text.len && !address_parse(v->text, false, false, &a)))
+		config_wrong(r, v, where,
+			"an address such as \"tls-reports@example.com\" is wanted, or \"\" for none");
+	else
+		*(struct str *)field = config_copy(r, v->text, false);
+}
+
 /* ---- the table ---- */
 
 static const struct config_key queue_keys[] = {
@@ -208,6 +219,27 @@ static const struct config_key dns_keys[] = {
 		.help = "file of the DNSSEC trust anchor; none: the root's"},
 	{"validate", CONFIG_CHOICE, offsetof(struct config, dns.validate), "self",
 		.choices = validate_choices, .help = "who checks DNSSEC"},
+	{0},
+};
+
+static const struct config_key mta_sts_keys[] = {
+	{"enable", CONFIG_BOOL, offsetof(struct config, mta_sts.enable), "true",
+		.help = "whether the policies of other domains are looked at"},
+	{"port", CONFIG_PORT, offsetof(struct config, mta_sts.port), "443",
+		.help = "of the web servers that have them; another one is for tests"},
+	{0},
+};
+
+static const struct config_key tls_report_keys[] = {
+	{"from", CONFIG_OTHER, offsetof(struct config, tls_report.from), "\"\"",
+		.read = read_address,
+		.help = "the address that sends reports about TLS; \"\" is no reports"},
+	{"contact", CONFIG_OTHER, offsetof(struct config, tls_report.contact), "\"\"",
+		.read = read_address, .help = "whom to ask about a report; \"\" is from"},
+	{"organization", CONFIG_TEXT, offsetof(struct config, tls_report.organization), "\"\"",
+		.help = "whose reports they are; \"\" is the hostname"},
+	{"period", CONFIG_TIME, offsetof(struct config, tls_report.period), "24h", SECONDS(1),
+		DAYS(1), .help = "of one report; less than 24h is for tests"},
 	{0},
 };
 
@@ -267,6 +299,8 @@ const struct config_key config_keys[] = {
 	{"limits", CONFIG_BLOCK, 0, .keys = limits_keys,
 		.help = "what one client, and all, may use"},
 	{"dns", CONFIG_BLOCK, 0, .keys = dns_keys, .help = "name servers"},
+	{"mta_sts", CONFIG_BLOCK, 0, .keys = mta_sts_keys, .help = "MTA-STS of other domains"},
+	{"tls_report", CONFIG_BLOCK, 0, .keys = tls_report_keys, .help = "reports about TLS"},
 	{"history", CONFIG_BLOCK, 0, .keys = history_keys, .help = "lives of finished messages"},
 	{"http", CONFIG_BLOCK, 0, .keys = http_keys, .help = "the console"},
 	{"log", CONFIG_BLOCK, 0, .keys = log_keys, .help = "the log"},

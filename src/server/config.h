@@ -80,6 +80,16 @@ struct config {
 	} dns;
 
 	struct {
+		bool enable;
+		uint16_t port;
+	} mta_sts;
+	struct {
+		struct str from; /* empty: no reports */
+		struct str contact, organization;
+		msec period;
+	} tls_report;
+
+	struct {
 		msec keep;
 		uint64_t size;
 	} history;

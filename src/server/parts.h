@@ -3,6 +3,7 @@
 #define SERVER_PARTS_H
 
 #include "inbound/inbound.h"
+#include "io/fetch.h"
 #include "outbound/outbound.h"
 #include "route/router.h"
 #include "server/server.h"
@@ -31,7 +32,10 @@ struct server {
 	struct io_workers *history_workers;
 	struct latency *latency;
 	struct resolver *resolver;
-	struct list retired; /* resolvers of earlier configurations: dns.c */
+	struct io_fetcher *fetcher;  /* policies.c; NULL: the web cannot be asked */
+	struct mtasts *mtasts;       /* likewise */
+	struct tls_reports *reports; /* likewise */
+	struct list retired;         /* resolvers of earlier configurations: dns.c */
 	struct router *router;
 	struct queue *queue;
 	struct outbound *outbound;
@@ -112,5 +116,15 @@ bool server_open_dns(struct server *s, const char **ret_why);
 /* Follow the configuration in force, where it differs from the one before.  */
 void server_configure_dns(struct server *s, const struct config *before);
 void server_close_dns(struct server *s);
+
+/* policies.c: what other domains ask for.  Without it mail goes on; why is logged.  */
+void server_open_policies(struct server *s);
+/* The policies, where the configuration in force wants them; else NULL.  Follows that configuration.  */
+struct mtasts *server_policies(struct server *s);
+/* There is another configuration.  */
+void server_configure_policies(struct server *s);
+/* Nothing new is asked: while queue and spool are there.  */
+void server_stop_policies(struct server *s);
+void server_close_policies(struct server *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include "route/router.h"
 #include "server/acme.h"
 #include "server/parts.h"
+#include "server/tls_report.h"
 
 #include <errno.h>
 #include <sysexits.h>
@@ -149,6 +150,7 @@ static bool open_router(struct server *s)
 	struct router_options options = {
 		.resolver = s->resolver,
 		.latency = s->latency,
+		.mtasts = server_policies(s),
 		.hostname = server_config(s)->hostname,
 		.listening = s->listening,
 		.listening_count = s->listening_count,
@@ -186,8 +188,12 @@ static void destination_gone(void *context, struct destination *d)
 
 static bool open_queue(struct server *s)
 {
-	struct outbound_parts parts = {
-		.io = s->io, .spool = s->spool, .latency = s->latency, .log = s->log};
+	struct outbound_parts parts = {.io = s->io,
+		.spool = s->spool,
+		.latency = s->latency,
+		.log = s->log,
+		.note_tls = s->reports ? tls_reports_note : NULL,
+		.note_context = s->reports};
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
 	struct queue_drivers drivers = {
@@ -278,6 +284,7 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	if (error) return refuse(s, EX_IOERR, ret_exit, "spool", why ? why : strerror(-error));
 	server_open_history(s);
 	if (!open_routing(s, &why)) return refuse(s, EX_UNAVAILABLE, ret_exit, "dns", why);
+	server_open_policies(s);
 	if (!open_queue(s)) return refuse(s, EX_OSERR, ret_exit, "queue", "out of memory");
 	struct buf bind_why;
 	buf_init(&bind_why, 1024);
@@ -339,6 +346,7 @@ bool server_reload(struct server *s, struct config *config)
 	if (s->history) history_limits(s->history, config->history.keep, config->history.size);
 	server_configure_control(s);
 	server_configure_acme(s);
+	server_configure_policies(s);
 	config_leave(before);
 	server_log_exceptions(s);
 	log_begin(s->log, LOG_INFO, STR_NONE, "reloaded");
@@ -398,13 +406,13 @@ void server_free(struct server *s)
 	io_timer_cancel(s->io, &s->queue_timer);
 	server_unwatch_tls(s);
 	server_close_control(s);
+	server_stop_policies(s);
 	acme_free(s->acme);
 	s->acme = NULL;
 	if (s->inbound) inbound_drop(s->inbound);
 	outbound_free(s->outbound);
 	s->outbound = NULL;
 	if (s->router) router_free(s->router);
-	server_close_dns(s);
 	if (s->spool)
 		spool_close(
 			s->spool); /* commits under way end here: inbound and queue are still there */
@@ -412,6 +420,8 @@ void server_free(struct server *s)
 	inbound_free(s->inbound);
 	if (s->history) history_close(s->history);
 	if (s->history_workers) io_workers_stop(s->history_workers);
+	server_close_policies(s); /* what the workers write for it is written */
+	server_close_dns(s);
 	if (s->latency) latency_free(s->latency);
 	accounts_release(s->accounts);
 	config_leave(s->office);
