@@ -3,6 +3,7 @@
 #define ADMIN_ADMIN_H
 
 #include "policy/domain.h"
+#include "policy/usage.h"
 #include "queue/queue.h"
 #include "route/router.h"
 
@@ -16,6 +17,7 @@ struct admin {
 	struct router *router;
 	const struct route_table *routes;
 	const struct domains *domains;
+	struct usage *usage; /* of accounts; may be NULL */
 	struct str hostname;
 };
 

@@ -8,6 +8,7 @@ const struct control_command control_commands[] = {
 	{"queue.release", queue_release_command},
 	{"queue.delete", queue_delete_command},
 	{"queue.stats", queue_stats_command},
+	{"user.release", user_release_command},
 	{"trace", trace_command},
 	{"route", route_command},
 	{0},

@@ -12,6 +12,7 @@ void queue_release_command(struct control_call *call);
 void queue_delete_command(struct control_call *call);
 void queue_stats_command(struct control_call *call);
 void trace_command(struct control_call *call);
+void user_release_command(struct control_call *call);
 void route_command(struct control_call *call);
 
 #endif

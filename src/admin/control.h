@@ -58,8 +58,8 @@ json_t *control_str(struct str s);
 /* RFC 3339; null for 0.  */
 json_t *control_time(msec wall);
 
-/* The commands there are: queue.list, queue.show, queue.retry, queue.hold, queue.release, queue.delete, queue.stats, trace,
- * route.  */
+/* The commands there are: queue.list, queue.show, queue.retry, queue.hold, queue.release, queue.delete, queue.stats,
+ * user.release, trace, route.  */
 extern const struct control_command control_commands[];
 
 #endif

@@ -8,12 +8,15 @@ static const char *const state_names[] = {
 	[RECIPIENT_DONE] = "done",
 };
 
-static json_t *recipient_view(struct admin *admin, slot recipient, const struct recipient *r)
+static json_t *recipient_view(
+	struct admin *admin, slot recipient, const struct recipient *r, struct str account)
 {
 	struct arena arena;
 	struct queue_view v;
 	arena_init(&arena, 64 << 10);
 	queue_view(admin->queue, recipient, &arena, io_now(admin->io), io_wall(admin->io), &v);
+	if (v.state == RECIPIENT_HELD && admin->usage && usage_is_held(admin->usage, account))
+		v.reason = STR("held with its account, until `rockdove user release`");
 	bool plan = v.state == RECIPIENT_DUE;
 	json_t *o = json_pack("{s:o, s:s, s:i, s:o, s:o, s:o}", "address", control_str(r->address),
 		"state", state_names[v.state], "attempts", (int)v.attempts, "next_attempt",
@@ -33,7 +36,7 @@ static void add_recipients(struct admin *admin, slot message, const struct envel
 		uint16_t at = spool_recipient(index, s)->index;
 		if (at >= e->recipient_count) continue;
 		if (selection && !selection_has_recipient(selection, &e->recipients[at])) continue;
-		json_array_append_new(to, recipient_view(admin, s, &e->recipients[at]));
+		json_array_append_new(to, recipient_view(admin, s, &e->recipients[at], e->account));
 	}
 }
 

@@ -68,7 +68,7 @@ const struct cli_command cli_commands[] = {
 	},
 	{
 		.name = "user",
-		.arguments = "add|list|remove|passwd [NAME]",
+		.arguments = "add|list|remove|passwd|release [NAME]",
 		.summary = "Accounts for submission; NAME is a full address.",
 		.help = "      --password-file FILE   else the password is asked for, or read from standard input\n"
 			"      --json                 of list\n",

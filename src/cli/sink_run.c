@@ -156,6 +156,7 @@ static void on_event(struct session *s, const struct smtp_event *e)
 		smtp_server_answer(&s->server, SMTP_REPLY(454, 4, 7, 0, "not here"));
 		return;
 	case SMTP_EVENT_CLOSE: s->closing = true; return;
+	case SMTP_EVENT_REFUSED:
 	case SMTP_EVENT_HELO: return;
 	}
 }

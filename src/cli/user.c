@@ -1,11 +1,11 @@
 /* rockdove user: accounts for submission.  The file is the server's too, who reads it again by itself.  */
+#include "cli/ask.h"
 #include "cli/password.h"
-#include "cli/world.h"
 #include "io/file.h"
 #include "policy/accounts.h"
+#include "policy/usage.h"
 
 #include <errno.h>
-#include <jansson.h>
 
 enum { FILE_MAX = 256 << 20 };
 
@@ -74,6 +74,48 @@ static int set_password(struct user *u, struct buf *out)
 
 /* ---- actions ---- */
 
+/* What the server knows of them; nothing, where it has not said anything yet.  */
+static void load_usage(struct user *u, struct usage *usage)
+{
+	char path[4096];
+	struct buf text, why;
+	buf_init(&text, FILE_MAX);
+	buf_init(&why, 1000);
+	usage_init(usage, 0);
+	snprintf(path, sizeof path, STR_FMT "/usage", STR_ARG(u->world.config->state));
+	int error = io_file_load(u->world.io, path, &text);
+	if (error && error != -ENOENT) cli_say("user", "%s: %s", path, strerror(-error));
+	if (!error && !usage_load(usage, buf_str(&text), &why))
+		cli_say("user", "%s: " STR_FMT, path, STR_ARG(buf_str(&why)));
+	buf_release(&text);
+	buf_release(&why);
+}
+
+static json_t *account_json(struct str name, const struct usage_account *held, struct str since)
+{
+	json_t *o = json_pack("{s:s%}", "name", name.ptr, name.len);
+	if (!held) return o;
+	json_object_set_new(o, "held", json_stringn(since.ptr, since.len));
+	json_object_set_new(o, "why", json_string(held->why));
+	return o;
+}
+
+static void list_one(struct user *u, struct str name, const struct usage *usage, json_t *names)
+{
+	const struct usage_account *held = usage_find(usage, name);
+	char text[40];
+	struct buf since = {.ptr = text, .cap = sizeof text, .max = sizeof text};
+	if (held && !held->held) held = NULL;
+	if (held) clock_add_rfc3339(&since, held->held);
+	if (u->json)
+		json_array_append_new(names, account_json(name, held, buf_str(&since)));
+	else if (held)
+		printf(STR_FMT "  held since " STR_FMT ": %s\n", STR_ARG(name),
+			STR_ARG(buf_str(&since)), held->why);
+	else
+		printf(STR_FMT "\n", STR_ARG(name));
+}
+
 static int list(struct user *u)
 {
 	struct buf why;
@@ -82,22 +124,38 @@ static int list(struct user *u)
 	if (!all) cli_say("user", "%s: " STR_FMT, u->path, STR_ARG(buf_str(&why)));
 	buf_release(&why);
 	if (!all) return EXIT_DATA;
+	struct usage usage;
+	load_usage(u, &usage);
 	json_t *names = json_array();
-	for (struct map_node *n = NULL; (n = map_next(&all->names, n));) {
-		struct str name = CONTAINER_OF(n, struct account, node)->name;
-		if (u->json)
-			json_array_append_new(
-				names, json_pack("{s:s%}", "name", name.ptr, name.len));
-		else
-			printf(STR_FMT "\n", STR_ARG(name));
-	}
+	for (struct map_node *n = NULL; (n = map_next(&all->names, n));)
+		list_one(u, CONTAINER_OF(n, struct account, node)->name, &usage, names);
 	if (u->json) {
 		json_dumpf(names, stdout, JSON_INDENT(2));
 		putchar('\n');
 	}
 	json_decref(names);
+	usage_release(&usage);
 	accounts_release(all);
 	return EXIT_DONE;
+}
+
+static void released(struct ask *ask, const json_t *o, bool last)
+{
+	const struct user *u = ask->context;
+	(void)o;
+	if (last) printf(STR_FMT " is released, and so is its mail.\n", STR_ARG(u->name));
+}
+
+/* The running server's: the file is only what it remembers.  */
+static int release(struct user *u)
+{
+	struct ask ask = {.command = "user",
+		.path = u->world.config->control.ptr,
+		.answer = released,
+		.context = u};
+	return ask_server(&u->world, &ask,
+		json_pack("{s:s, s:s%}", "command", "user.release", "name", u->name.ptr,
+			u->name.len));
 }
 
 static int change(struct user *u)
@@ -151,9 +209,11 @@ static int read_arguments(struct user *u, int argc, char **argv)
 	}
 	if (str_eq(u->action, STR("list")))
 		return u->name.ptr ? wrong("list takes no NAME") : EXIT_DONE;
-	if (!str_eq(u->action, STR("add")) && !str_eq(u->action, STR("remove")) &&
-		!str_eq(u->action, STR("passwd")))
-		return wrong("add, list, remove or passwd is wanted");
+	static const struct str actions[] = {
+		STR("add"), STR("remove"), STR("passwd"), STR("release")};
+	bool known = false;
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++) known |= str_eq(u->action, actions[i]);
+	if (!known) return wrong("add, list, remove, passwd or release is wanted");
 	return account_name_valid(u->name)
 		? EXIT_DONE
 		: wrong("NAME is a full address such as alice@example.com");
@@ -167,7 +227,10 @@ int cli_user(const struct cli *cli, int argc, char **argv)
 	code = cli_world_open(&u.world, cli, "user");
 	if (code) return code;
 	code = load(&u);
-	if (code == EXIT_DONE) code = str_eq(u.action, STR("list")) ? list(&u) : change(&u);
+	if (code == EXIT_DONE)
+		code = str_eq(u.action, STR("list"))       ? list(&u)
+			: str_eq(u.action, STR("release")) ? release(&u)
+							   : change(&u);
 	buf_release(&u.text);
 	cli_world_close(&u.world);
 	return code;

@@ -16,38 +16,9 @@ static const struct smtp_reply standard = {.code = 250};
 
 static struct log *session_log(const struct session *s) { return s->inbound->parts.log; }
 
-void session_log_client(struct log *log, const struct session *s)
-{
-	char text[80];
-	struct buf b = {.ptr = text, .cap = sizeof text, .max = sizeof text};
-	net_add(&b, &s->peer);
-	log_str(log, "client", buf_str(&b));
-}
-
-/* One line for each refusal, with the queue id once the message has one.  */
-static void log_refusal(struct session *s, struct str address, struct smtp_reply reply)
-{
-	struct log *log = session_log(s);
-	const struct transaction *t = s->transaction;
-	char id[SPOOL_ID_LEN + 1];
-	log_begin(log, LOG_INFO,
-		t && t->has_id ? spool_id_text(spool_writer_id(&t->writer), id) : STR_NONE,
-		"refused");
-	session_log_client(log, s);
-	log_str(log, "helo", smtp_server_helo(&s->smtp));
-	if (t) log_str(log, "from", t->envelope.reverse_path);
-	log_str(log, "address", address);
-	log_i64(log, "code", reply.code);
-	if (reply.enhanced.class)
-		log_printf(log, "status", "%u.%u.%u", reply.enhanced.class, reply.enhanced.subject,
-			reply.enhanced.detail);
-	log_str(log, "text", reply.text);
-	log_end(log);
-}
-
 static void refuse(struct session *s, struct str address, struct smtp_reply reply)
 {
-	log_refusal(s, address, reply);
+	tell_refusal(s, address, reply);
 	smtp_server_answer(&s->smtp, reply);
 }
 
@@ -114,10 +85,15 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 		refuse_sender(s, event->path.text);
 		return;
 	}
+	struct smtp_reply limit = submit_limit(s, 0, false);
+	if (limit.code) {
+		refuse(s, event->path.text, limit);
+		return;
+	}
 	struct inbound *in = s->inbound;
 	struct transaction *t = transaction_new(s);
 	if (!t) {
-		smtp_server_answer(&s->smtp, no_room);
+		refuse(s, event->path.text, no_room);
 		return;
 	}
 	s->transaction = t;
@@ -135,8 +111,8 @@ static void on_mail(struct session *s, const struct smtp_event *event)
 		!arena_copy(&t->arena, s->account, &e->account) ||
 		!arena_copy(&t->arena, s->secure ? tls_text(s->secure->tls) : STR_NONE, &e->tls) ||
 		!arena_copy(&t->arena, smtp_server_helo(&s->smtp), &e->helo)) {
+		refuse(s, event->path.text, no_room);
 		transaction_end(s);
-		smtp_server_answer(&s->smtp, no_room);
 		return;
 	}
 	smtp_server_answer(&s->smtp, standard);
@@ -214,6 +190,7 @@ static struct smtp_reply take_recipient(struct session *s, const struct smtp_eve
 	uint32_t count = 0;
 	switch (domain_expand(s->office->rules.domains, a, room, &t->arena, to, &count)) {
 	case EXPAND_UNKNOWN:
+		submit_failed(s);
 		return reply_about(s, 550, (struct enhanced){5, 1, 1}, a->text,
 			"Recipient address rejected: User unknown in local recipient table");
 	case EXPAND_FOREIGN:
@@ -230,6 +207,8 @@ static struct smtp_reply take_recipient(struct session *s, const struct smtp_eve
 	case EXPAND_DONE: break;
 	}
 	uint32_t before = t->envelope.recipient_count;
+	struct smtp_reply limit = submit_limit(s, before + count, false);
+	if (limit.code) return limit;
 	if (count > ENVELOPE_RECIPIENTS_MAX - before)
 		return reply_about(
 			s, 452, (struct enhanced){4, 5, 3}, a->text, "Error: too many recipients");
@@ -312,73 +291,6 @@ static void on_chunk(struct session *s, struct str chunk)
 		session_store(s, chunk);
 }
 
-static void log_accepted(const struct transaction *t, struct str id)
-{
-	const struct envelope *e = &t->envelope;
-	struct log *log = t->inbound->parts.log;
-	char client[80];
-	struct buf b = {.ptr = client, .cap = sizeof client, .max = sizeof client};
-	net_add(&b, &e->client);
-	log_begin(log, LOG_INFO, id, "accepted");
-	log_str(log, "from", e->reverse_path);
-	log_i64(log, "recipients", e->recipient_count);
-	log_i64(log, "size", (int64_t)e->size);
-	log_str(log, "client", buf_str(&b));
-	log_str(log, "helo", e->helo);
-	if (e->tls.len) log_str(log, "tls", e->tls);
-	if (e->account.len) log_str(log, "account", e->account);
-	log_str(log, "message-id", header_message_id(&t->header));
-	log_end(log);
-}
-
-/* Whom each alias stood for: recipients of one alias stand together.  */
-static void note_aliases(
-	struct history *history, const struct envelope *e, uint64_t id, const struct str *to)
-{
-	for (uint32_t i = 0, next; i < e->recipient_count; i = next) {
-		struct str alias = e->recipients[i].original;
-		for (next = i + 1; next < e->recipient_count; next++)
-			if (!str_eq(e->recipients[next].original, alias)) break;
-		if (alias.len == 0) continue;
-		history_add(history,
-			&(struct history_record){.event = HISTORY_ALIAS,
-				.id = id,
-				.wall = e->created,
-				.recipient = alias,
-				.recipients = to + i,
-				.recipient_count = next - i});
-	}
-}
-
-static void note_history(const struct transaction *t, uint64_t id)
-{
-	struct history *history = t->inbound->parts.history;
-	if (!history) return;
-	const struct envelope *e = &t->envelope;
-	struct str few[16], *to = few;
-	if (e->recipient_count > ARRAY_LEN(few)) to = calloc(e->recipient_count, sizeof *to);
-	if (!to) return;
-	for (uint32_t i = 0; i < e->recipient_count; i++) to[i] = e->recipients[i].address;
-	char client[80];
-	struct buf b = {.ptr = client, .cap = sizeof client, .max = sizeof client};
-	net_add(&b, &e->client);
-	history_add(history,
-		&(struct history_record){.event = HISTORY_ACCEPTED,
-			.id = id,
-			.wall = e->created,
-			.sender = e->reverse_path,
-			.client = buf_str(&b),
-			.helo = e->helo,
-			.account = e->account,
-			.tls = e->tls,
-			.message_id = header_message_id(&t->header),
-			.size = e->size,
-			.recipients = to,
-			.recipient_count = e->recipient_count});
-	note_aliases(history, e, id, to);
-	if (to != few) free(to);
-}
-
 /* The message is safe, or it is not: the reply to the final dot.  */
 static void committed(struct spool_op *op, int error)
 {
@@ -392,10 +304,10 @@ static void committed(struct spool_op *op, int error)
 	if (error == 0) {
 		in->stats.accepted++;
 		in->stats.octets += t->envelope.size;
-		log_accepted(t, id);
-		note_history(t, number);
+		tell_accepted(t, number);
 		queue_accepted(in->parts.queue, spool_committed(&t->writer), &t->envelope,
 			io_now(in->parts.io), io_wall(in->parts.io));
+		submit_committed(t);
 	}
 	if (!s) { /* the client is gone: it will send the message again */
 		transaction_free(t);
@@ -430,6 +342,11 @@ static void on_end(struct session *s)
 		refuse(s, STR_NONE, no_room);
 		return;
 	}
+	struct smtp_reply limit = submit_limit(s, t->envelope.recipient_count, true);
+	if (limit.code) {
+		refuse(s, STR_NONE, limit);
+		return;
+	}
 	if (t->header.eight_bit || s->smtp.body.eight_bit) t->envelope.flags |= ENVELOPE_8BIT;
 	t->committed.done = committed;
 	t->committing = true;
@@ -443,7 +360,7 @@ static void on_abandon(struct session *s)
 {
 	struct transaction *t = s->transaction;
 	struct smtp_reply fault = smtp_server_fault(&s->smtp);
-	if (fault.code) log_refusal(s, STR_NONE, fault);
+	if (fault.code) tell_refusal(s, STR_NONE, fault);
 	s->inbound->stats.refused_messages++;
 	s->paused = false; /* nothing will ask us to go on */
 	if (!t || !t->begun) return;
@@ -482,6 +399,7 @@ void session_event(struct session *s, const struct smtp_event *event)
 		break;
 	case SMTP_EVENT_AUTH: login_event(s, event); break;
 	case SMTP_EVENT_XCLIENT: xclient_event(s, event); break;
+	case SMTP_EVENT_REFUSED: tell_command(s, event); break;
 	case SMTP_EVENT_CLOSE: on_close(s, event->closing); break;
 	}
 }

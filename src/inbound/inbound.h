@@ -7,6 +7,7 @@
 #include "inbound/listener.h"
 #include "policy/accounts.h"
 #include "policy/senders.h"
+#include "policy/usage.h"
 #include "policy/guard.h"
 #include "queue/queue.h"
 
@@ -25,6 +26,9 @@ struct inbound_rules {
 	/* The accounts as they are now, held for the caller; NULL: they cannot be read.  */
 	struct accounts *(*accounts)(void *context);
 	void *accounts_context;
+	/* What accounts send: asked and told; and that something was told.  NULL: nobody keeps it.  */
+	struct usage *usage;
+	void (*usage_changed)(void *context); /* accounts_context */
 	uint64_t message_max;
 	uint32_t recipients_max, errors_max;
 	uint32_t connections, connections_per_client;

@@ -171,6 +171,12 @@ void login_end(struct session *s);
 /* submit.c: what is done for submission alone.  */
 /* Whether who has logged in may send as address.  */
 bool submit_may_send_as(const struct session *s, struct str address);
+/* Whether the account may send one more message to so many recipients; code 0: it may.  take: and it does.  */
+struct smtp_reply submit_limit(const struct session *s, uint32_t recipients, bool take);
+/* A recipient that it named does not exist.  */
+void submit_failed(const struct session *s);
+/* A message of a held account is committed: it is held as well.  */
+void submit_committed(const struct transaction *t);
 /* Content is about to come.  False: no memory.  */
 bool MUST_CHECK submit_begin(struct session *s);
 /* Content has come (last: no more will) while t->draft is there.  */
@@ -182,10 +188,20 @@ void xclient_event(struct session *s, const struct smtp_event *event);
 /* What XCLIENT said is forgotten.  */
 void xclient_forget(struct session *s);
 
+/* tell.c */
+/* The client of the line that is being written.  */
+void session_log_client(struct log *log, const struct session *s);
+/* One line for each refusal, with the queue id once the message has one.  */
+void tell_refusal(struct session *s, struct str address, struct smtp_reply reply);
+/* The same of a command that the core has refused.  */
+void tell_command(struct session *s, const struct smtp_event *event);
+/* At the end of a session: how many bad commands there were.  */
+void tell_errors(const struct session *s);
+void tell_accepted(const struct transaction *t, uint64_t id);
+
 /* accept.c: the verdicts.  */
 /* Content goes on to the spool.  */
 void session_store(struct session *s, struct str octets);
-void session_log_client(struct log *log, const struct session *s);
 void session_event(struct session *s, const struct smtp_event *event);
 void transaction_end(struct session *s);
 void transaction_free(struct transaction *t);

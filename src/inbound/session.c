@@ -322,6 +322,7 @@ void session_shut(struct session *s)
 void session_end(struct session *s)
 {
 	struct inbound *in = s->inbound;
+	tell_errors(s);
 	transaction_end(s);
 	login_end(s);
 	secure_end(s);

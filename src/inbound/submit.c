@@ -3,11 +3,58 @@
 
 #include <stdlib.h>
 
+/* ---- in whose name ---- */
+
 bool submit_may_send_as(const struct session *s, struct str address)
 {
 	const struct inbound_rules *rules = &s->office->rules;
 	return sender_allowed(rules->senders, rules->domains, s->account, address);
 }
+
+/* ---- how much ---- */
+
+struct smtp_reply submit_limit(const struct session *s, uint32_t recipients, bool take)
+{
+	const struct inbound_rules *rules = &s->office->rules;
+	if (!s->account.len || !rules->usage) return (struct smtp_reply){0};
+	msec wall = io_wall(s->inbound->parts.io);
+	enum usage_verdict verdict = take ? usage_take(rules->usage, s->account, recipients, wall)
+					  : usage_ask(rules->usage, s->account, recipients, wall);
+	if (take) rules->usage_changed(rules->accounts_context);
+	switch (verdict) {
+	case USAGE_FINE: break;
+	case USAGE_HELD:
+		return SMTP_REPLY(450, 4, 7, 1,
+			"Error: your account is held, because it has sent far more than usual");
+	case USAGE_MESSAGES:
+		return SMTP_REPLY(450, 4, 7, 1,
+			"Error: too many messages from your account, try again later");
+	case USAGE_RECIPIENTS:
+		return SMTP_REPLY(452, 4, 7, 1,
+			"Error: too many recipients from your account, try again later");
+	}
+	return (struct smtp_reply){0};
+}
+
+void submit_failed(const struct session *s)
+{
+	const struct inbound_rules *rules = &s->office->rules;
+	if (!s->account.len || !rules->usage) return;
+	usage_failed(rules->usage, s->account, io_wall(s->inbound->parts.io));
+	rules->usage_changed(rules->accounts_context);
+}
+
+void submit_committed(const struct transaction *t)
+{
+	const struct inbound *in = t->inbound;
+	const struct usage *usage = in->office->rules.usage;
+	if (!t->envelope.account.len || !usage || !usage_is_held(usage, t->envelope.account))
+		return;
+	queue_act_message(in->parts.queue, spool_committed(&t->writer), QUEUE_HOLD, "breaker",
+		io_now(in->parts.io), io_wall(in->parts.io));
+}
+
+/* ---- the header ---- */
 
 bool submit_begin(struct session *s)
 {

@@ -31,7 +31,7 @@ static void done(struct io_child *child)
 static void start(struct io_child *c, const char *script, msec timeout)
 {
 	const char *const argv[] = {"/bin/sh", "-c", script, "name", "an argument", NULL};
-	*c = (struct io_child){.done = done};
+	c->done = done;
 	assert_int_equal(io_child_start(loop.io, c, argv, timeout), 0);
 }
 
@@ -52,7 +52,7 @@ static size_t open_descriptors(void)
 static void what_it_writes_is_told(void **state)
 {
 	(void)state;
-	struct io_child c;
+	struct io_child c = {0};
 	size_t before = open_descriptors();
 	run(&c, "echo \"$1\"; echo oh >&2; exit 3", 60000);
 	assert_int_equal(c.error, 0);
@@ -75,7 +75,7 @@ static void what_it_writes_is_told(void **state)
 static void nothing_of_ours_is_inherited(void **state)
 {
 	(void)state;
-	struct io_child c;
+	struct io_child c = {0};
 	int fd = dup(0); /* not closed on exec */
 	char script[200];
 	snprintf(script, sizeof script,
@@ -95,7 +95,7 @@ static void nothing_of_ours_is_inherited(void **state)
 static void one_that_hangs_is_killed_with_what_it_started(void **state)
 {
 	(void)state;
-	struct io_child c;
+	struct io_child c = {0};
 	run(&c, "sleep 1000 & echo $!; sleep 1000", 300);
 	assert_int_equal(c.error, ETIMEDOUT);
 	uint64_t pid;
@@ -117,7 +117,7 @@ static void one_that_hangs_is_killed_with_what_it_started(void **state)
 static void what_it_leaves_behind_does_not_hold_us_up(void **state)
 {
 	(void)state;
-	struct io_child c;
+	struct io_child c = {0};
 	run(&c, "sleep 1000 & echo token", 60000); /* the sleeper has our pipe */
 	assert_int_equal(c.error, 0);
 	assert_int_equal(c.status, 0);
@@ -128,7 +128,7 @@ static void what_it_leaves_behind_does_not_hold_us_up(void **state)
 static void output_is_bounded(void **state)
 {
 	(void)state;
-	struct io_child c;
+	struct io_child c = {0};
 	run(&c, "head -c 16384 /dev/zero", 60000);
 	assert_int_equal(c.error, 0);
 	assert_int_equal(c.output.octets.len, IO_CHILD_OUTPUT);
@@ -149,7 +149,7 @@ static void output_is_bounded(void **state)
 static void it_can_be_given_up(void **state)
 {
 	(void)state;
-	struct io_child c;
+	struct io_child c = {0};
 	size_t before = open_descriptors();
 	start(&c, "sleep 1000", 60000);
 	pid_t pid = c.pid;

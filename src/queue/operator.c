@@ -22,7 +22,7 @@ static void tell(struct queue *q, slot recipient, enum queue_act act)
 	char text[SPOOL_ID_LEN + 1];
 	log_begin(q->log, LOG_INFO, spool_id_text(id, text), words[act].event);
 	log_str(q->log, "to", to);
-	log_str(q->log, "by", STR("operator"));
+	log_str(q->log, "by", str_from_c(q->by));
 	log_end(q->log);
 	settle_history(q, words[act].history, id, to, NULL);
 	if (known) spool_read_close(&reader);
@@ -80,7 +80,7 @@ static bool delete (struct queue *q, slot recipient, struct spool_recipient *r)
 	return true;
 }
 
-bool queue_act(struct queue *q, slot recipient, enum queue_act act, msec now, msec wall)
+static bool act_on(struct queue *q, slot recipient, enum queue_act act)
 {
 	static bool (*const acts[])(struct queue *, slot, struct spool_recipient *) = {
 		[QUEUE_RETRY] = retry,
@@ -88,11 +88,31 @@ bool queue_act(struct queue *q, slot recipient, enum queue_act act, msec now, ms
 		[QUEUE_RELEASE] = release,
 		[QUEUE_DELETE] = delete,
 	};
-	queue_clock(q, now, wall);
 	if (recipient == 0 || recipient >= spool_recipient_end(q->index)) return false;
 	struct spool_recipient *r = spool_recipient(q->index, recipient);
 	if (r->state == RECIPIENT_FREE || r->state == RECIPIENT_DONE) return false;
-	bool done = acts[act](q, recipient, r);
+	return acts[act](q, recipient, r);
+}
+
+bool queue_act(struct queue *q, slot recipient, enum queue_act act, msec now, msec wall)
+{
+	queue_clock(q, now, wall);
+	q->by = "operator";
+	bool done = act_on(q, recipient, act);
 	destination_announce(q);
 	return done;
+}
+
+uint32_t queue_act_message(
+	struct queue *q, slot message, enum queue_act act, const char *by, msec now, msec wall)
+{
+	uint32_t count = 0;
+	ASSERT(act == QUEUE_HOLD || act == QUEUE_RELEASE); /* these end no message */
+	queue_clock(q, now, wall);
+	q->by = by;
+	for (slot at = spool_message(q->index, message)->recipients; at;
+		at = spool_recipient(q->index, at)->sibling)
+		count += act_on(q, at, act);
+	destination_announce(q);
+	return count;
 }

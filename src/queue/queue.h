@@ -43,6 +43,8 @@ struct queue_drivers {
 	/* No mail, no connection and no backoff is left: d is freed when this returns; the driver frees what
 	 * destination_driver holds.  */
 	void (*gone)(void *context, struct destination *d);
+	/* A recipient of an account's mail has failed for good.  May be NULL.  */
+	void (*failed)(void *context, struct str account);
 	void *context;
 };
 
@@ -125,6 +127,10 @@ enum queue_act { QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE };
 
 /* On one recipient slot.  DELETE wins over an attempt in flight.  False: it does not apply in its state.  */
 bool queue_act(struct queue *q, slot recipient, enum queue_act act, msec now, msec wall);
+
+/* HOLD or RELEASE on all recipients of a message.  by: whose doing it is, for the log.  Returns to how many it applied.  */
+uint32_t queue_act_message(
+	struct queue *q, slot message, enum queue_act act, const char *by, msec now, msec wall);
 
 struct queue_view { /* of one recipient; strings borrowed from arena and queue */
 	enum recipient_state state;

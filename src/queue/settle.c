@@ -217,6 +217,8 @@ static void settle_one(struct queue *q, const struct settlement *s, struct verdi
 {
 	enum outcome_class class = v->outcome->class;
 	tell(q, s, v, class == OUTCOME_DEFERRED ? due : 0);
+	if (class == OUTCOME_FAILED && s->envelope && s->envelope->account.len && q->drivers.failed)
+		q->drivers.failed(q->drivers.context, s->envelope->account);
 	if (v->bounces) return;
 	bool nobody = s->envelope && s->envelope->reverse_path.len == 0;
 	if (nobody && (class == OUTCOME_FAILED || class == OUTCOME_EXPIRED)) tell_lost(q, s, v);

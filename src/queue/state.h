@@ -108,6 +108,7 @@ struct queue {
 	struct history *history;
 	const struct queue_options *options;
 	const struct route_table *table;
+	const char *by; /* whose act is under way */
 	struct queue_drivers drivers;
 	struct log *log;
 	struct rng rng;

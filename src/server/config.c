@@ -291,6 +291,8 @@ const struct config_key config_keys[] = {
 	{"domain", CONFIG_OTHER, 0, .read = config_read_domains, .help = "domain \"NAME\" { ... }"},
 	{"senders", CONFIG_OTHER, 0, .read = config_read_senders,
 		.help = "senders { \"ACCOUNT\" = ADDRESS, or a list of them }"},
+	{"account", CONFIG_BLOCK, offsetof(struct config, account), .keys = config_account_keys,
+		.help = "what each account may send"},
 	{"route", CONFIG_OTHER, 0, .read = config_read_routes, .help = "route \"NAME\" { ... }"},
 	{"tls_except", CONFIG_OTHER, offsetof(struct config, tls_exceptions),
 		.read = config_read_exceptions, .help = "tls_except \"NAME\" { until = \"DAY\" }"},

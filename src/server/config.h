@@ -6,6 +6,7 @@
 #include "inbound/listener.h"
 #include "policy/access.h"
 #include "policy/senders.h"
+#include "policy/usage.h"
 #include "queue/queue.h"
 #include "route/exception.h"
 #include "route/resolver.h"
@@ -54,6 +55,7 @@ struct config {
 
 	struct domains domains;
 	struct senders senders;
+	struct usage_options account;
 	struct route_table routes; /* with the local domains in it */
 
 	struct tls_exceptions tls_exceptions;

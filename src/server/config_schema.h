@@ -51,6 +51,7 @@ struct config_key {
 extern const struct config_key config_keys[]; /* of struct config; ends with a row without key */
 extern const struct config_key config_route_keys[]; /* of struct route_rule */
 extern const struct config_key config_domain_keys[];
+extern const struct config_key config_account_keys[]; /* of struct usage_options */
 extern const struct config_key config_listen_keys[];
 extern const struct config_key config_except_keys[];
 extern const struct config_key config_tls_keys[];  /* of struct config */

@@ -16,6 +16,7 @@ static void fill(struct server *s)
 		.router = s->router,
 		.routes = &c->routes,
 		.domains = &c->domains,
+		.usage = server_usage(s),
 		.hostname = c->hostname,
 	};
 }

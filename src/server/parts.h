@@ -44,7 +44,8 @@ struct server {
 	struct acme *acme; /* NULL: certificates are not its business */
 	struct admin *admin;
 	struct sandbox *sandbox;
-	struct accounts *accounts; /* as last read; NULL: not yet, and of which file: */
+	struct server_usage *usage; /* usage.c's */
+	struct accounts *accounts;  /* as last read; NULL: not yet, and of which file: */
 	msec accounts_mtime;
 	uint64_t accounts_size;
 	char *control_path; /* that the socket stands at */
@@ -84,6 +85,15 @@ bool MUST_CHECK server_confine(
 /* Whether what c names is in reach.  False: why is appended, with the place.  */
 bool MUST_CHECK server_reaches(struct server *s, const struct config *c, struct buf *why);
 void server_sandbox_free(struct server *s);
+
+/* usage.c: what accounts send.  False: no memory.  */
+bool MUST_CHECK server_open_usage(struct server *s, uint64_t seed);
+void server_close_usage(struct server *s);
+struct usage *server_usage(struct server *s);
+/* It has changed: it is written before long.  */
+void server_usage_changed(void *context);
+/* For queue_drivers; context is the server.  */
+void server_usage_failed(void *context, struct str account);
 
 /* tls.c: the certificates of the listeners of c, read; the first is made and saved when there is none; the caller's.
  * *ret is NULL when no listener has TLS.  False: they cannot be had; complaints, a line each, are appended.  */

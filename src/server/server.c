@@ -196,8 +196,10 @@ static bool open_queue(struct server *s)
 		.note_context = s->reports};
 	s->outbound = outbound_new(&parts);
 	if (!s->outbound) return false;
-	struct queue_drivers drivers = {
-		.ready = destination_ready, .gone = destination_gone, .context = s};
+	struct queue_drivers drivers = {.ready = destination_ready,
+		.gone = destination_gone,
+		.failed = server_usage_failed,
+		.context = s};
 	const struct config *c = server_config(s);
 	s->queue =
 		queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
@@ -212,6 +214,8 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 	struct inbound_rules rules = rules_of(office);
 	rules.accounts = server_accounts;
 	rules.accounts_context = s;
+	rules.usage = server_usage(s);
+	rules.usage_changed = server_usage_changed;
 	office->config->domains.account = server_has_account;
 	office->config->domains.context = s;
 	bool fine = server_tls(s, office->config, &rules.tls, why) &&
@@ -219,6 +223,7 @@ static bool follow(struct server *s, struct config_office *office, struct buf *w
 	if (fine) server_watch_tls(s, office->config, rules.tls);
 	tls_context_release(rules.tls);
 	if (fine) office->users++;
+	if (fine) server_usage(s)->options = office->config->account;
 	return fine;
 }
 
@@ -286,6 +291,8 @@ struct server *server_new(struct io *io, struct log *log, struct config *config,
 	if (!open_routing(s, &why)) return refuse(s, EX_UNAVAILABLE, ret_exit, "dns", why);
 	server_open_policies(s);
 	if (!open_queue(s)) return refuse(s, EX_OSERR, ret_exit, "queue", "out of memory");
+	if (!server_open_usage(s, seed(s)))
+		return refuse(s, EX_OSERR, ret_exit, "usage", "out of memory");
 	struct buf bind_why;
 	buf_init(&bind_why, 1024);
 	bool bound = open_inbound(s, &bind_why);
@@ -423,6 +430,7 @@ void server_free(struct server *s)
 	server_close_policies(s); /* what the workers write for it is written */
 	server_close_dns(s);
 	if (s->latency) latency_free(s->latency);
+	server_close_usage(s);
 	accounts_release(s->accounts);
 	config_leave(s->office);
 	server_sandbox_free(s);

@@ -9,6 +9,7 @@ enum {
 	LATE_MAX = 32 * 1024,
 	HELO_MAX = 255,
 	SLOW_VERDICT_MS = 1000,
+	REFUSAL_MAX = 600,
 };
 
 /*                ┌──────────── secured ────────────┐   ┌─▶ AUTH ─▶┐
@@ -43,6 +44,7 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *co
 	buf_init(&s->line, AUTH_LINE_MAX + 2);
 	buf_init(&s->helo, HELO_MAX);
 	buf_init(&s->late, LATE_MAX);
+	buf_init(&s->refusal, REFUSAL_MAX);
 }
 
 void smtp_server_release(struct smtp_server *s)
@@ -51,6 +53,7 @@ void smtp_server_release(struct smtp_server *s)
 	buf_release(&s->line);
 	buf_release(&s->helo);
 	buf_release(&s->late);
+	buf_release(&s->refusal);
 }
 
 struct smtp_terms smtp_server_terms(const struct smtp_server *s)
@@ -72,6 +75,36 @@ void smtp_server_say(struct smtp_server *s, struct smtp_reply reply)
 {
 	/* While the handshake runs there is no way to say anything.  */
 	if (!s->tls_begins) s->no_memory |= !smtp_reply_add(&s->out, &reply);
+}
+
+/* Not of errors in syntax, which a session counts, and not that nobody is left to send to: that each of them was refused has
+ * been told.  */
+void smtp_server_tell(struct smtp_server *s, struct str said, struct str command)
+{
+	struct str line;
+	str_cut(&said, '\n', &line);
+	line = str_head(str_trim(line), REFUSAL_MAX / 2 - 1);
+	if (line.len == 0 || line.ptr[0] < '4') return;
+	if (str_starts(line, STR("500 ")) || str_starts(line, STR("501 "))) return;
+	if (str_contains(line, smtp_server_no_recipients.text)) return;
+	buf_add(&s->refusal, line);
+	buf_add_c(&s->refusal, '\n');
+	buf_add(&s->refusal, str_head(command, REFUSAL_MAX / 2));
+	if (buf_ok(&s->refusal)) smtp_server_raise(s, SMTP_EVENT_REFUSED);
+}
+
+static void describe_refusal(const struct smtp_server *s, struct smtp_event *e)
+{
+	struct str line;
+	uint64_t code = 0;
+	size_t len = 0;
+	e->command = buf_str(&s->refusal);
+	str_cut(&e->command, '\n', &line);
+	str_to_u64(str_head(line, 3), 999, &code);
+	line = str_skip(line, line.len < 4 ? line.len : 4);
+	if (enhanced_parse(line, &e->refusal.enhanced, &len)) line = str_trim(str_skip(line, len));
+	e->refusal.code = (uint16_t)code;
+	e->refusal.text = line;
 }
 
 void smtp_server_settle(struct smtp_server *s)
@@ -250,6 +283,7 @@ size_t smtp_server_feed(struct smtp_server *s, msec now, struct str bytes)
 {
 	if (s->state == SMTP_SERVER_GREETING) return 0;
 	if (bytes.len) start_clock(s, now);
+	if (s->refusal.len && !s->pending) buf_release(&s->refusal);
 	size_t used = 0;
 	while (used < bytes.len && !s->pending && !s->awaited) {
 		used += step(s, str_skip(bytes, used));
@@ -285,6 +319,7 @@ static void describe(struct smtp_server *s, enum smtp_event_type type, struct sm
 		e->size = s->body.size;
 		e->flags = s->flags | (s->body.eight_bit ? ENVELOPE_8BIT : 0);
 		break;
+	case SMTP_EVENT_REFUSED: describe_refusal(s, e); break;
 	case SMTP_EVENT_CLOSE: e->closing = s->closing; break;
 	case SMTP_EVENT_DATA:
 	case SMTP_EVENT_ABANDON:
@@ -309,6 +344,7 @@ bool smtp_server_next(struct smtp_server *s, struct smtp_event *ret_event)
 		SMTP_EVENT_STARTTLS,
 		SMTP_EVENT_AUTH,
 		SMTP_EVENT_XCLIENT,
+		SMTP_EVENT_REFUSED,
 		SMTP_EVENT_CLOSE,
 	};
 	if (!s->pending) return false;

@@ -78,6 +78,9 @@ enum smtp_event_type {
 	SMTP_EVENT_AUTH,
 	/* Verdict: attributes.  At 220 all that was said is forgotten, and the session begins anew.  */
 	SMTP_EVENT_XCLIENT,
+	/* No verdict: MAIL, RCPT, DATA, BDAT or AUTH was refused here and not for its syntax.  refusal: the reply
+	 * that was said, command: the line (of AUTH only the verb).  */
+	SMTP_EVENT_REFUSED,
 	/* No verdict: send the output, then close.  closing: why.  */
 	SMTP_EVENT_CLOSE,
 };
@@ -109,6 +112,8 @@ struct smtp_event {
 	struct str response; /* AUTH: base64 as received, "=" given as empty; "*" never gets here */
 	bool has_initial;    /* AUTH */
 	struct str attributes;     /* XCLIENT: what smtp_xclient_parse takes */
+	struct smtp_reply refusal; /* REFUSED */
+	struct str command;        /* REFUSED */
 	enum smtp_closing closing; /* CLOSE */
 }; /* strings are borrowed until the event is answered, or until the next feed */
 
@@ -157,8 +162,9 @@ struct smtp_server {
 	struct buf out;
 	struct buf line; /* a line not yet whole, or the one that the awaited event borrows from */
 	struct buf helo;
-	struct buf late;  /* a reply that has to wait: for a chunk's end, or for the verdict */
-	struct str chunk; /* what SMTP_EVENT_CHUNK gives */
+	struct buf late;    /* a reply that has to wait: for a chunk's end, or for the verdict */
+	struct str chunk;   /* what SMTP_EVENT_CHUNK gives */
+	struct buf refusal; /* what SMTP_EVENT_REFUSED gives: the reply's line, LF, the command */
 	struct body_decoder body;
 	uint64_t chunk_size, chunk_left;
 };

@@ -23,7 +23,8 @@ static const struct smtp_server_config play_plain = {
 struct play {
 	struct smtp_server s;
 	struct buf out;      /* octets that went to the client */
-	struct buf events;   /* a line for each event, CHUNK apart */
+	struct buf events;   /* a line for each event, CHUNK and REFUSED apart */
+	struct buf refused;  /* a line for each REFUSED */
 	struct buf content;  /* of the message under way */
 	struct buf messages; /* content of all that were queued */
 	msec now;
@@ -37,6 +38,7 @@ static inline void play_begin(struct play *p, const struct smtp_server_config *c
 	smtp_server_init(&p->s, config);
 	buf_init(&p->out, 1 << 24);
 	buf_init(&p->events, 1 << 24);
+	buf_init(&p->refused, 1 << 24);
 	buf_init(&p->content, 1 << 24);
 	buf_init(&p->messages, 1 << 24);
 }
@@ -46,6 +48,7 @@ static inline void play_end(struct play *p)
 	smtp_server_release(&p->s);
 	buf_release(&p->out);
 	buf_release(&p->events);
+	buf_release(&p->refused);
 	buf_release(&p->content);
 	buf_release(&p->messages);
 }
@@ -97,11 +100,17 @@ static inline struct smtp_reply play_verdict(struct play *p, const struct smtp_e
 static inline void play_note(struct play *p, const struct smtp_event *e)
 {
 	static const char *const names[] = {"HELO", "MAIL", "RCPT", "DATA", "CHUNK", "END",
-		"ABANDON", "RESET", "STARTTLS", "AUTH", "XCLIENT", "CLOSE"};
+		"ABANDON", "RESET", "STARTTLS", "AUTH", "XCLIENT", "REFUSED", "CLOSE"};
 	struct buf *b = &p->events;
 	if (e->type == SMTP_EVENT_CHUNK) {
 		assert_true(e->chunk.len > 0);
 		buf_add(&p->content, e->chunk);
+		return;
+	}
+	if (e->type ==
+		SMTP_EVENT_REFUSED) { /* apart: the others tell what has become of the session */
+		buf_printf(&p->refused, "%u " STR_FMT " [" STR_FMT "]\n", e->refusal.code,
+			STR_ARG(e->refusal.text), STR_ARG(e->command));
 		return;
 	}
 	buf_add(b, str_from_c(names[e->type]));
@@ -148,6 +157,7 @@ static inline void play_take(struct play *p, const struct smtp_event *e)
 	case SMTP_EVENT_CLOSE: p->closed = true; break;
 	case SMTP_EVENT_HELO:
 	case SMTP_EVENT_RESET:
+	case SMTP_EVENT_REFUSED:
 	case SMTP_EVENT_CHUNK: break;
 	}
 }

@@ -34,6 +34,8 @@ void smtp_server_ask(struct smtp_server *s, enum smtp_event_type type, struct st
 
 /* Put a reply into the output.  */
 void smtp_server_say(struct smtp_server *s, struct smtp_reply reply);
+/* The command has been answered with what begins with this: an event, when it was refused.  */
+void smtp_server_tell(struct smtp_server *s, struct str said, struct str command);
 /* The same for a bad command: it counts, and one too many ends the session.  */
 void smtp_server_blame(struct smtp_server *s, struct smtp_reply reply);
 /* One error too many: 421 and CLOSE.  */

@@ -3,10 +3,12 @@
 #include "smtp/xclient.h"
 
 enum {
-	VERB_CLEAR = 1,  /* goes before TLS where that is required (RFC 3207 4) */
-	VERB_ALONE = 2,  /* takes no argument */
-	VERB_CHUNK = 4,  /* octets follow whatever the reply will be */
-	VERB_HIDDEN = 8, /* HELP is silent about it */
+	VERB_CLEAR = 1,   /* goes before TLS where that is required (RFC 3207 4) */
+	VERB_ALONE = 2,   /* takes no argument */
+	VERB_CHUNK = 4,   /* octets follow whatever the reply will be */
+	VERB_HIDDEN = 8,  /* HELP is silent about it */
+	VERB_TOLD = 16,   /* that it was refused is an event, */
+	VERB_SECRET = 32, /* in which the arguments are not shown */
 };
 
 /* Everything about a verb.  refuse: for each state in which it is out of order, why.  */
@@ -212,6 +214,7 @@ static void help(struct smtp_server *s, const struct smtp_server_command *c);
 static const struct verb verbs[] = {
 	{.name = STR("MAIL"),
 		.syntax = STR("MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME] ..."),
+		.flags = VERB_TOLD,
 		.run = smtp_server_mail,
 		.refuse = {[FRESH] = &helo_first,
 			[MAIL] = &nested,
@@ -219,11 +222,12 @@ static const struct verb verbs[] = {
 			[BDAT] = &nested}},
 	{.name = STR("RCPT"),
 		.syntax = STR("RCPT TO:<address> [NOTIFY=...] [ORCPT=...]"),
+		.flags = VERB_TOLD,
 		.run = smtp_server_rcpt,
 		.refuse = {[FRESH] = &helo_first, [READY] = &need_mail, [BDAT] = &rcpt_after_bdat}},
 	{.name = STR("DATA"),
 		.syntax = STR("DATA"),
-		.flags = VERB_ALONE,
+		.flags = VERB_TOLD | VERB_ALONE,
 		.run = smtp_server_data,
 		.refuse = {[FRESH] = &helo_first,
 			[READY] = &need_rcpt,
@@ -231,7 +235,7 @@ static const struct verb verbs[] = {
 			[BDAT] = &data_after_bdat}},
 	{.name = STR("BDAT"),
 		.syntax = STR("BDAT count [LAST]"),
-		.flags = VERB_CHUNK,
+		.flags = VERB_TOLD | VERB_CHUNK,
 		.run = smtp_server_bdat,
 		.refuse = {[FRESH] = &helo_first,
 			[READY] = &need_rcpt,
@@ -253,6 +257,7 @@ static const struct verb verbs[] = {
 			[BDAT] = &in_transaction}},
 	{.name = STR("AUTH"),
 		.syntax = STR("AUTH mechanism [initial-response]"),
+		.flags = VERB_TOLD | VERB_SECRET,
 		.run = auth,
 		.refuse = {[FRESH] = &helo_first,
 			[MAIL] = &in_transaction,
@@ -330,6 +335,21 @@ static void syntax_error(struct smtp_server *s, const struct verb *verb)
 			.detail = verb->syntax});
 }
 
+static void run_verb(
+	struct smtp_server *s, const struct verb *verb, const struct smtp_server_command *c)
+{
+	if (!c->refusal || verb->flags & VERB_CHUNK) {
+		if (verb->flags & VERB_ALONE && c->args.len)
+			syntax_error(s, verb);
+		else
+			verb->run(s, c);
+	} else if (c->refusal == &smtp_server_no_recipients) {
+		smtp_server_say(s, *c->refusal); /* what a client that sends ahead cannot know */
+	} else {
+		smtp_server_blame(s, *c->refusal);
+	}
+}
+
 void smtp_server_run(struct smtp_server *s, struct str line)
 {
 	struct smtp_server_command c = {.line = line, .args = str_trim(line)};
@@ -344,14 +364,9 @@ void smtp_server_run(struct smtp_server *s, struct str line)
 		return;
 	}
 	c.refusal = out_of_order(s, verb);
-	if (!c.refusal || verb->flags & VERB_CHUNK) {
-		if (verb->flags & VERB_ALONE && c.args.len)
-			syntax_error(s, verb);
-		else
-			verb->run(s, &c);
-	} else if (c.refusal == &smtp_server_no_recipients) {
-		smtp_server_say(s, *c.refusal); /* what a client that sends ahead cannot know */
-	} else {
-		smtp_server_blame(s, *c.refusal);
-	}
+	size_t before = s->out.len;
+	run_verb(s, verb, &c);
+	if (!(verb->flags & VERB_TOLD)) return;
+	smtp_server_tell(s, s->skip_chunk ? buf_str(&s->late) : str_skip(buf_str(&s->out), before),
+		verb->flags & VERB_SECRET ? verb->name : str_trim(line));
 }

@@ -206,6 +206,47 @@ def test_require_tls_is_offered(server):
     assert server.hop.messages == []
 
 
+# ---- every refusal has its line --------------------------------------------------------------------
+
+def test_refusals_of_the_protocol_are_logged(server):
+    def line(*words):
+        return server.wait_log("event=refused", "client=127.0.0.1", "helo=c", *words)
+    with SecureTalk(server.submission) as t:
+        t.expect("EHLO c", "250")
+        t.expect("MAIL FROM:<alice@example.com>", "530")
+        line("code=530", "status=5.7.0", 'command="MAIL FROM:<alice@example.com>"', 'text="Authentication required"')
+        t.expect(f"AUTH NTLM {plain()}", "504")
+        line("command=AUTH", "code=504")
+        t.expect(f"AUTH PLAIN {plain()}", "235")
+        t.expect("MAIL FROM:<alice@example.com> SIZE=99999999999", "552")
+        line("code=552", "status=5.3.4")
+        t.expect("RCPT TO:<bob@example.com>", "503")
+        line("code=503", 'command="RCPT TO:<bob@example.com>"')
+        t.expect("MAIL FROM:<alice@example.com>", "250")
+        t.expect("MAIL FROM:<alice@example.com>", "503")
+        line("from=alice@example.com", "code=503", "nested MAIL")
+        t.expect("RCPT TO:<a b@example.com>", "501")
+        t.expect("NONSENSE", "500")
+        assert len([l for l in server.log().splitlines() if "event=refused" in l]) == 5
+        t.expect("QUIT", "221")
+    assert "count=6" in server.wait_log("event=bad-commands", "helo=c")
+    with SecureTalk(server.submission) as t:
+        t.expect("EHLO c", "250")
+        t.expect("QUIT", "221")
+    assert plain() not in server.log() and server.log().count("event=bad-commands") == 1
+
+
+def test_too_many_recipients_are_logged(make_server):
+    server = make_server('domain "example.com" { users = "*" }\nlimits { recipients = 100 }\n')
+    with server.talk() as t:
+        t.expect("EHLO c", "250")
+        t.expect("MAIL FROM:<x@far.test>", "250")
+        t.send("".join(f"RCPT TO:<r{i}@example.com>\r\n" for i in range(103)))
+        assert [t.reply()[:3] for _ in range(103)] == ["250"] * 100 + ["452"] * 3
+        server.wait_log("event=refused", "code=452", "status=4.5.3", "from=x@far.test", 'command="RCPT TO:<r102@example.com>"')
+        assert len([l for l in server.log().splitlines() if "event=refused" in l]) == 3
+
+
 # ---- programs ------------------------------------------------------------------------------------
 
 def test_python_and_curl_and_swaks(server, tmp_path):
