@@ -1,8 +1,10 @@
 #include "sim/ledger.h"
 
 enum {
-	DOUBT_US =
-		90 * 1000 * 1000, /* a crash so soon after a delivery may have lost its outcome */
+	/* The power may go before an outcome is on disk for so long; a process that is killed has forgotten what
+	 * it read in the same turn.  */
+	DOUBT_US = 10 * 1000 * 1000,
+	TURN_US = 5 * 1000,
 	SLACK_US = 60 * 1000 * 1000,
 };
 
@@ -21,29 +23,35 @@ struct letter *ledger_letter(struct ledger *l)
 	return letter;
 }
 
-void ledger_crashed(struct ledger *l)
+void ledger_crashed(struct ledger *l, bool kill)
 {
-	if (l->crash_count < ARRAY_LEN(l->crashes)) l->crashes[l->crash_count++] = l->world->now_us;
+	if (l->crash_count < ARRAY_LEN(l->crashes))
+		l->crashes[l->crash_count++] = (struct ledger_crash){l->world->now_us, kill};
+	for (uint32_t i = l->started; !kill && i < l->crash_count; i++) l->crashes[i].kill = false;
 }
+
+void ledger_started(struct ledger *l) { l->started = l->crash_count; }
 
 /* Whether the server may have forgotten, by a crash, what it learned at this time.  */
 static bool may_be_forgotten(const struct ledger *l, int64_t at_us)
 {
-	for (uint32_t i = 0; i < l->crash_count; i++)
-		if (l->crashes[i] >= at_us && (l->disk_faults || l->crashes[i] < at_us + DOUBT_US))
-			return true;
+	for (uint32_t i = 0; i < l->crash_count; i++) {
+		int64_t later_us = l->crashes[i].at_us - at_us;
+		int64_t doubt_us = l->crashes[i].kill ? TURN_US : DOUBT_US;
+		if (later_us >= 0 && (l->disk_faults || later_us < doubt_us)) return true;
+	}
 	return false;
 }
 
 /* A return is made in steps of which a crash may undo the last ones, and the report takes its time.  */
 static bool crashed_since(const struct ledger *l, int64_t at_us)
 {
-	return l->crash_count > 0 && l->crashes[l->crash_count - 1] >= at_us;
+	return l->crash_count > 0 && l->crashes[l->crash_count - 1].at_us >= at_us;
 }
 
 static bool was_read(const struct ledger *l, const struct receipt *r)
 {
-	return r->end > 0 && net_taken(l->net, r->conn, r->side) >= r->end;
+	return r->end > 0 && net_taken(l->net, r->conn, r->side)->octets >= r->end;
 }
 
 /* ---- addresses ---- */
@@ -88,7 +96,8 @@ static const struct delivery *last_delivery(const struct letter *letter, uint32_
 /* The server knows for good that this recipient has it.  */
 static bool is_settled(const struct ledger *l, const struct delivery *d)
 {
-	return d && was_read(l, &d->receipt) && !may_be_forgotten(l, d->at_us);
+	if (!d || !was_read(l, &d->receipt)) return false;
+	return !may_be_forgotten(l, net_taken(l->net, d->receipt.conn, d->receipt.side)->at_us);
 }
 
 void ledger_delivered(

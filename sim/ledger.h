@@ -62,9 +62,12 @@ struct ledger {
 	const struct net *net;
 	struct letter *letters; /* number 1 first */
 	uint64_t count, room;
-	int64_t crashes[1024];
-	uint32_t crash_count;
-	bool disk_faults; /* what the server recorded may stay in doubt for long */
+	struct ledger_crash {
+		int64_t at_us;
+		bool kill; /* of the process alone: it has forgotten nothing that it had learnt */
+	} crashes[1024];
+	uint32_t crash_count, started; /* the server ran after so many of them */
+	bool disk_faults;              /* what the server recorded may stay in doubt for long */
 	int64_t lifetime_us;
 	uint64_t compared, duplicates, reports;
 };
@@ -72,7 +75,9 @@ struct ledger {
 void ledger_init(struct ledger *l, struct world *world, const struct net *net);
 void ledger_release(struct ledger *l);
 struct letter *ledger_letter(struct ledger *l); /* a new one */
-void ledger_crashed(struct ledger *l);
+void ledger_crashed(struct ledger *l, bool kill);
+/* The server runs: what a killed process left in memory is on the disk.  */
+void ledger_started(struct ledger *l);
 
 /* The letter (r1.0@...) or the sender (s1@...) an address belongs to; NULL: neither.  */
 struct letter *ledger_find(

@@ -178,6 +178,7 @@ static bool begin_life(struct town *t)
 	if (!t->server && !t->machine.dead && !t->ledger.disk_faults)
 		sim_violation(&t->world, "the server does not start (%d)", code);
 	if (t->server && !t->machine.dead) t->machine.calls_left = 0;
+	if (t->server && !t->machine.dead) ledger_started(&t->ledger);
 	return t->server && !t->machine.dead;
 }
 
@@ -188,7 +189,7 @@ static void end_life(struct town *t)
 		server_free(t->server); /* in which the power may go */
 	}
 	bool dead = t->machine.dead;
-	if (dead || (t->ledger.disk_faults && !t->calm)) ledger_crashed(&t->ledger);
+	if (dead || (t->ledger.disk_faults && !t->calm)) ledger_crashed(&t->ledger, t->killed);
 	if (dead) machine_abandon(&t->machine); /* a crash frees nothing and runs nothing */
 	t->server = NULL;
 	world_forget(&t->world, &t->trouble);

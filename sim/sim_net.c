@@ -82,7 +82,7 @@ struct net_conn *net_new_conn(struct net *net)
 			reallocarray(net->taken, (size_t)net->conn_room * 2, sizeof *net->taken);
 		ASSERT(net->taken);
 	}
-	net->taken[net->conn_count * 2] = net->taken[net->conn_count * 2 + 1] = 0;
+	memset(&net->taken[net->conn_count * 2], 0, 2 * sizeof *net->taken);
 	conn->number = net->conn_count++;
 	net->conns[conn->number] = conn;
 	return conn;
@@ -220,9 +220,9 @@ void net_machine_gone(struct net *net, struct io *io)
 	}
 }
 
-uint64_t net_taken(const struct net *net, int conn, int side)
+const struct net_taken *net_taken(const struct net *net, int conn, int side)
 {
-	return net->taken[conn * 2 + side];
+	return &net->taken[conn * 2 + side];
 }
 
 uint32_t net_connected(const struct net *net, const struct io *io, uint32_t host)

@@ -27,7 +27,10 @@ struct net {
 	struct list listeners;   /* struct bound */
 	struct net_conn **conns; /* by number; NULL: over */
 	int conn_count, conn_room;
-	uint64_t *taken; /* octets that each side has taken, by 2 * connection + side */
+	struct net_taken { /* what each side has taken, by 2 * connection + side */
+		uint64_t octets;
+		int64_t at_us; /* the last of it */
+	} * taken;
 	uint16_t next_port;
 	/* What a connection from -> to meets now.  */
 	enum host_fate (*fate)(
@@ -42,8 +45,8 @@ void net_release(struct net *net);
 void net_machine_gone(struct net *net, struct io *io);
 /* Streams that are under way go on without trouble from now on.  */
 void net_heal(struct net *net);
-/* Octets that a side of a connection has read, also when it is over.  */
-uint64_t net_taken(const struct net *net, int conn, int side);
+/* What a side of a connection has read, also when it is over.  */
+const struct net_taken *net_taken(const struct net *net, int conn, int side);
 /* Connections that the machine has made to 10.0.HOST.1 and not closed.  */
 uint32_t net_connected(const struct net *net, const struct io *io, uint32_t host);
 

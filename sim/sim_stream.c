@@ -237,7 +237,9 @@ static void tell_octets(struct net_side *side)
 	memcpy(octets, side->pipe.ptr, n);
 	buf_consume(&side->pipe, n);
 	side->arrived -= n;
-	side->conn->net->taken[s->fd] += n;
+	struct net *net = side->conn->net;
+	net->taken[s->fd].octets += n;
+	net->taken[s->fd].at_us = net->world->now_us;
 	if (peer->stream && (peer->stream->out.len > 0)) {
 		peer->room = true;
 		net_ready(peer);

@@ -118,7 +118,14 @@ static void end_or_defer(
 	struct spool_run *r, struct model_message *message, uint32_t nth, struct model_state now)
 {
 	slot at = recipient_slot(r, message, nth);
+	struct model_recipient *model = &message->recipients[nth];
 	spool_recipient(spool_index(r->spool), at)->state = RECIPIENT_ACTIVE;
+	if (!model->sent && often(r, 0.7)) {
+		spool_sent(r->spool, at);
+		model->sent = true;
+		if (now.state == RECIPIENT_DUE && often(r, 0.3)) return; /* no answer yet */
+	}
+	model->sent = false;
 	if (now.attempts < UINT8_MAX) now.attempts++;
 	bool ends = r->finishing || !often(r, r->deferral);
 	if (ends) {

@@ -142,6 +142,18 @@ void model_certain(struct spool_model *m, uint64_t seq)
 	world_note(m->world, "certain", seq, m->seq);
 }
 
+void model_killed(struct spool_model *m)
+{
+	LIST_EACH (&m->messages, node) {
+		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
+		if (message->fate != MODEL_KEPT) continue;
+		for (uint32_t i = 0; i < message->recipient_count; i++) {
+			struct model_state *now = model_now(&message->recipients[i]);
+			if (now->state == RECIPIENT_DONE) now->seq = 0;
+		}
+	}
+}
+
 void model_voided(struct spool_model *m)
 {
 	LIST_EACH (&m->messages, node) {
@@ -268,6 +280,42 @@ void model_recovered(struct spool_model *m, struct spool *s, msec now)
 	LIST_EACH_SAFE (&m->messages, node)
 		check_missing(m, s, CONTAINER_OF(node, struct model_message, link));
 	m->certain = m->seq;
+}
+
+struct doubtful {
+	struct spool_model *model;
+	struct spool *spool;
+};
+
+static void note_doubtful(void *context, slot at)
+{
+	const struct doubtful *d = context;
+	const struct spool_recipient *r = spool_recipient(spool_index(d->spool), at);
+	uint64_t id = spool_message(spool_index(d->spool), r->message)->id;
+	struct model_message *message = model_find(d->model, id);
+	ASSERT(message && r->index < message->recipient_count);
+	message->recipients[r->index].seen = true;
+}
+
+void model_doubtful(struct spool_model *m, struct spool *s, bool killed)
+{
+	struct doubtful d = {m, s};
+	spool_each_doubtful(s, note_doubtful, &d);
+	LIST_EACH (&m->messages, node) {
+		struct model_message *message = CONTAINER_OF(node, struct model_message, link);
+		for (uint32_t i = 0; message->fate == MODEL_KEPT && i < message->recipient_count;
+			i++) {
+			struct model_recipient *r = &message->recipients[i];
+			if (killed && r->sent != r->seen && model_now(r)->state != RECIPIENT_DONE)
+				sim_violation(m->world,
+					"message %llu recipient %u: %s, and after a kill it is %s",
+					(unsigned long long)message->number, i,
+					r->sent ? "sent, not answered" : "nothing was sent",
+					r->seen ? "in doubt" : "forgotten");
+			r->sent = r->seen;
+			r->seen = false;
+		}
+	}
 }
 
 /* ---- bit rot ---- */

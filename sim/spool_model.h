@@ -32,6 +32,7 @@ struct model_recipient {
 	struct model_state *states; /* the first: the latest that is certain */
 	uint32_t count, room;
 	bool seen; /* by recovery */
+	bool sent; /* and not answered */
 };
 
 struct model_message {
@@ -72,6 +73,11 @@ static inline struct model_state *model_now(struct model_recipient *r)
 }
 /* Everything recorded with a number up to seq is on disk.  */
 void model_certain(struct spool_model *m, uint64_t seq);
+/* The process was killed, on a disk that is well: what had ended has ended.  */
+void model_killed(struct spool_model *m);
+/* Compare with what the spool says was sent and not answered; after a kill it has forgotten none, else what it says
+ * counts.  */
+void model_doubtful(struct spool_model *m, struct spool *s, bool killed);
 /* A message was acknowledged: from now on what was refused before is void.  */
 void model_voided(struct spool_model *m);
 

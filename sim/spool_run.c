@@ -41,6 +41,8 @@ static bool open_spool(struct spool_run *r)
 	r->recoveries++;
 	int error = spool_open(&r->io, &r->spool_options, &r->spool, &report, &why);
 	world_note(&r->world, "opened", (uint64_t)-error, report.messages);
+	r->said += report.damaged_records +
+		report.torn_tails; /* a start that failed has said it, too */
 	if (!r->io.dead) r->io.calls_left = 0;
 	if (error && !r->io.dead && error != -EIO && error != -ENOSPC)
 		sim_violation(
@@ -50,10 +52,14 @@ static bool open_spool(struct spool_run *r)
 		spool_close(r->spool);
 		return false;
 	}
+	if (r->killed) model_killed(&r->model);
 	model_recovered(&r->model, r->spool, io_now(&r->io));
-	if (r->model.lost > 0 && report.damaged_records + report.torn_tails == 0)
+	model_doubtful(&r->model, r->spool, r->killed);
+	r->killed = false;
+	if (r->model.lost > 0 && r->said == 0)
 		sim_violation(&r->world, "%llu messages are lost, and nothing was said",
 			(unsigned long long)r->model.lost);
+	r->said = 0;
 	uint32_t visited = 0;
 	spool_each_recovered(r->spool, visit_nothing, &visited);
 	ASSERT(visited <= spool_recipient_count(spool_index(r->spool)));
@@ -65,6 +71,7 @@ static bool open_spool(struct spool_run *r)
 static void end_life(struct spool_run *r, enum life_end end)
 {
 	if (r->io.dead) end = END_POWER;
+	r->killed = end == END_KILL && disk_is_well(&r->disk);
 	if (end == END_POWER || end == END_KILL) machine_cut_power(&r->io);
 	spool_load_close_readers(r);
 	spool_load_abandon(r);
@@ -142,6 +149,7 @@ static void recover(struct spool_run *r, bool cut)
 			return;
 		}
 		cut = r->io.dead;
+		if (cut) r->killed = false;
 		if (tries > 4) disk_heal(&r->disk);
 		if (tries > 20)
 			sim_violation(&r->world, "the spool does not open on a disk that is well");

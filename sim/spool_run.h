@@ -52,6 +52,8 @@ struct spool_run {
 	struct sim_event life_ends;
 	uint64_t next_number, messages_max, size_max;
 	double deferral, rot;
+	uint64_t said;  /* of losses, since the spool was open last */
+	bool killed;    /* at the end of the last life, on a disk that is well */
 	bool finishing; /* no new mail: end what is there */
 	uint64_t refused, aborted, recoveries, crashes;
 };

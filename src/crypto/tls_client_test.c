@@ -58,6 +58,8 @@ static bool carry(struct tls *from, struct tls *to)
 }
 
 /* Shake hands; "open", "open verified", or why not.  */
+static enum tls_fault fault; /* that the client saw when it last met the server */
+
 static const char *meet(const struct tls_expect *expect)
 {
 	static char told[400];
@@ -70,6 +72,7 @@ static const char *meet(const struct tls_expect *expect)
 	snprintf(told, sizeof told, STR_FMT, STR_ARG(tls_why(client)));
 	if (tls_state(client) == TLS_OPEN)
 		snprintf(told, sizeof told, "open%s", tls_verified(client) ? " verified" : "");
+	fault = tls_fault(client);
 	tls_free(client);
 	tls_free(server);
 	return told;
@@ -191,6 +194,41 @@ static void test_usable(void **state)
 	serve_no_more();
 }
 
+static void trust_it(void)
+{
+	struct buf why;
+	buf_init(&why, 1000);
+	tls_context_release(client_context);
+	client_context = tls_client_context(buf_str(&chain), &why);
+	assert_non_null(client_context);
+}
+
+/* What is wrong is known, whether it was to be proved or not.  */
+static void test_faults(void **state)
+{
+	(void)state;
+	serve("mx.example", now());
+	assert_string_equal(EXPECT(NAMES(STR("mx.example"))), "open");
+	assert_int_equal(fault, TLS_FAULT_UNTRUSTED);
+	trust_it();
+	assert_string_equal(EXPECT(NAMES(STR("mx.example"))), "open verified");
+	assert_int_equal(fault, TLS_FAULT_NONE);
+	assert_string_equal(EXPECT(NAMES(STR("other.example"))), "open");
+	assert_int_equal(fault, TLS_FAULT_NAME);
+	(void)EXPECT(NAMES(STR("other.example")), .verify = TLS_VERIFY_NAME);
+	assert_int_equal(fault, TLS_FAULT_NAME);
+	unsigned char digest[64];
+	struct tls_tlsa r = {3, 1, 1, hash("SHA256", STR("another key"), digest)};
+	(void)EXPECT(NAMES(STR("mx.example")), DANE(r));
+	assert_int_equal(fault, TLS_FAULT_OTHER);
+	serve_no_more();
+	serve("mx.example", now() - DAYS(500));
+	trust_it();
+	assert_string_equal(EXPECT(NAMES(STR("mx.example"))), "open");
+	assert_int_equal(fault, TLS_FAULT_DATE);
+	serve_no_more();
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -213,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_other_key),
 		cmocka_unit_test(test_leaf_is_no_authority),
 		cmocka_unit_test(test_usable),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

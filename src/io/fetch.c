@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 enum {
 	HEADERS_MAX = 32 << 10,
@@ -114,6 +115,7 @@ static bool take_orders(struct io_fetcher *f)
 static void *serve(void *argument)
 {
 	struct io_fetcher *f = argument;
+	prctl(PR_SET_NAME, "fetch"); /* its own: another thread's would need /proc */
 	while (take_orders(f)) {
 		int running;
 		curl_multi_perform(f->multi, &running);
@@ -230,10 +232,7 @@ struct io_fetcher *io_fetcher_start(struct io *io)
 		pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are the loop's */
 		int error = pthread_create(&f->thread, NULL, serve, f);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
-		if (!error) {
-			pthread_setname_np(f->thread, "fetch");
-			return f;
-		}
+		if (!error) return f;
 		curl_multi_cleanup(f->multi);
 	}
 	curl_global_cleanup();

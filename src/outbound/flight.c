@@ -20,6 +20,23 @@ bool flights_any(const struct client_session *s)
 	return false;
 }
 
+static void note_sent(struct client_session *s, struct flight *f)
+{
+	f->sent = true;
+	for (uint32_t i = 0; i < f->job->count; i++)
+		if (f->job->recipients[i] && f->transaction.outcomes[i].class == OUTCOME_NONE)
+			spool_sent(s->outbound->parts.spool, f->job->recipients[i]);
+}
+
+void flights_note_sent(struct client_session *s)
+{
+	for (int i = 0; i < FLIGHTS; i++) {
+		struct flight *f = &s->flights[i];
+		if (f->job && !f->sent && smtp_client_end_sent(&s->client, &f->transaction))
+			note_sent(s, f);
+	}
+}
+
 /* ---- the end of a flight ---- */
 
 static void flight_clear(struct flight *f)

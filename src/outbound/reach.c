@@ -153,8 +153,7 @@ static void log_barred(struct client_session *s)
 		log_begin(log, LOG_WARN, STR_NONE, "host-barred");
 		log_str(log, "destination", destination_key(s->site->destination));
 		log_str(log, "host", str_from_c(t->host));
-		log_str(log, "policy",
-			str_of(t->security.words, strnlen(t->security.words, SECURITY_WORDS_MAX)));
+		log_str(log, "policy", str_from_c(t->security.words));
 		log_end(log);
 	}
 }

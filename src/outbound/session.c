@@ -93,6 +93,7 @@ bool client_session_flush(struct client_session *s)
 	if (output.len == 0) return true;
 	bool sent = s->tls ? hop_tls_send(s, output) : io_send(&s->connection->stream, output);
 	smtp_client_sent(&s->client, output.len);
+	flights_note_sent(s);
 	if (!sent) smtp_client_lost(&s->client, now_of(s), STR("connection lost while sending"));
 	return sent;
 }

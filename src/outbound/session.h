@@ -30,6 +30,7 @@ struct flight {
 	uint64_t given;     /* octets of content the core has taken */
 	bool content;       /* the core has asked for content */
 	bool ended;         /* the recoder has written its last */
+	bool sent;          /* the spool knows that the end is on its way */
 };
 
 struct client_session {
@@ -122,6 +123,8 @@ void hop_report_clear(struct client_session *s);
 
 /* flight.c */
 bool flights_any(const struct client_session *s);
+/* Output has been sent: tell the spool of whom the end is on its way to.  */
+void flights_note_sent(struct client_session *s);
 /* Take the next job if the core and a place are free for it.  False: there was none.  */
 bool flight_begin(struct client_session *s);
 /* The flight of t: the core wants its content / all its outcomes are there.  */

@@ -88,6 +88,10 @@ struct queue_job {
 	const struct envelope *envelope;
 };
 
+/* A message had been sent to this recipient when the last life was killed, and nobody knows whether it arrived: say
+ * so.  After queue_recovered.  */
+void queue_doubtful(struct queue *q, slot recipient, msec now, msec wall);
+
 /* Whether d wants one more connection now: mail is ready, and window, rate and backoff allow it.  */
 bool queue_wants(const struct destination *d, msec now);
 /* A driver opens / has closed a connection (or a worker slot) for d.  */

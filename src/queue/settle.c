@@ -70,6 +70,22 @@ static void tell(struct queue *q, const struct settlement *s, const struct verdi
 	history_add(q->history, &record);
 }
 
+void queue_doubtful(struct queue *q, slot recipient, msec now, msec wall)
+{
+	queue_clock(q, now, wall);
+	const struct spool_recipient *r = spool_recipient(q->index, recipient);
+	struct outcome o = outcome_local(OUTCOME_DEFERRED, "4.4.2",
+		STR("this server was killed before the reply to the end of the message"));
+	o.doubtful = true;
+	struct spool_reader reader;
+	if (spool_read_open(q->spool, r->message, &reader) != 0) return;
+	struct settlement s = {
+		.id = reader.id, .message = r->message, .envelope = &reader.envelope};
+	struct verdict v = {.recipient = recipient, .index = r->index, .outcome = &o};
+	tell(q, &s, &v, r->due);
+	spool_read_close(&reader);
+}
+
 /* Nobody is to be told of a message without a sender.  */
 static void tell_lost(struct queue *q, const struct settlement *s, const struct verdict *v)
 {

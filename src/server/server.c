@@ -173,6 +173,12 @@ static void link_recovered(void *context, slot recipient, struct str domain)
 	queue_recovered(s->queue, recipient, domain);
 }
 
+static void tell_doubtful(void *context, slot recipient)
+{
+	struct server *s = context;
+	queue_doubtful(s->queue, recipient, io_now(s->io), io_wall(s->io));
+}
+
 /* At the end the queue outlives the outbound side for a moment.  */
 static void destination_ready(void *context, struct destination *d)
 {
@@ -205,6 +211,7 @@ static bool open_queue(struct server *s)
 		queue_new(s->spool, s->history, &c->queue, &c->routes, &drivers, seed(s), s->log);
 	if (!s->queue) return false;
 	spool_each_recovered(s->spool, link_recovered, s);
+	spool_each_doubtful(s->spool, tell_doubtful, s);
 	return true;
 }
 

@@ -243,6 +243,8 @@ void smtp_client_auth_failed(struct smtp_client *c, struct str why);
  * (RFC 2920).  */
 void smtp_client_quit(struct smtp_client *c, msec now);
 
+/* Whether the end of the transaction's content has been sent: from here on it may have arrived.  */
+bool smtp_client_end_sent(const struct smtp_client *c, const struct smtp_transaction *t);
 /* Octets to send, borrowed until the next call; the first n of them were sent; when
  * smtp_client_expire is to be called.  */
 struct str smtp_client_output(const struct smtp_client *c);

@@ -72,6 +72,16 @@ void smtp_flight_fail(struct smtp_client *c, struct smtp_flight *f, struct outco
 	complete(c, f);
 }
 
+bool smtp_client_end_sent(const struct smtp_client *c, const struct smtp_transaction *t)
+{
+	for (size_t i = 0; i < ARRAY_LEN(c->flights); i++) {
+		const struct smtp_flight *f = &c->flights[i];
+		if (f->phase != FLIGHT_FREE && f->transaction == t)
+			return f->end_written && c->gone >= f->end_at;
+	}
+	return false;
+}
+
 /* ---- the envelope ---- */
 
 bool smtp_client_ready(const struct smtp_client *c)

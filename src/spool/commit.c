@@ -14,6 +14,7 @@
 #include "spool/internal.h"
 
 #include "spool/compact.h"
+#include "spool/notes.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -451,6 +452,7 @@ static void commit_start(struct spool *s)
 void commit_hook(struct io_hook *hook)
 {
 	struct spool *s = CONTAINER_OF(hook, struct spool, hook);
+	notes_flush(s); /* a commit may take its time */
 	commit_start(s);
 	if (has_to_tell(s)) io_timer_set(s->io, &s->tell_timer, io_now(s->io));
 }

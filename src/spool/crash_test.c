@@ -261,7 +261,7 @@ static void survives_torn_batches(void **state)
 	(void)state;
 	struct history_of *h = calloc(1, sizeof(*h));
 	make_history(h, 7);
-	for (uint32_t i = 0; i < rounds("CRASH_ROUNDS", 150); i++)
+	for (uint32_t i = 0; i < rounds("CRASH_ROUNDS", 40); i++)
 		check_torn(h, i % h->moment_count);
 	free_history(h);
 }
@@ -341,7 +341,7 @@ static void damage_costs_what_it_hits(void **state)
 	(void)state;
 	struct history_of *h = calloc(1, sizeof(*h));
 	make_history(h, 8);
-	for (uint32_t i = 0; i < rounds("CRASH_ROUNDS", 150); i++) check_damage(h);
+	for (uint32_t i = 0; i < rounds("CRASH_ROUNDS", 40); i++) check_damage(h);
 	free_history(h);
 }
 

@@ -178,6 +178,8 @@ static const struct row rows[] = {
 		3},
 	{"an outcome of no kind", RECORD_STATE, 0, PAYLOAD,
 		sizeof(struct disk_state) + sizeof(struct disk_recipient), 1, 77, 3, 3},
+	{"a batch without end", RECORD_BATCH, 0, PAYLOAD, IN(disk_batch, records), UINT32_MAX, 3,
+		3},
 	{"a freed list", RECORD_SEGMENTS, 0, PAYLOAD, IN(disk_segment, generation), 77, 3, 3},
 };
 

@@ -6,7 +6,8 @@
  *   health.c    sickness, room, memory           finish.c    what its success or failure means
  *   scan.c      records -> summary               reader.c    reading messages
  *   recover.c   evidence -> what is in the log   reason.c    the chain of state records
- *   restore.c   summary -> index                 compact.c   making room, move.c copying for it  */
+ *   restore.c   summary -> index                 compact.c   making room, move.c copying for it
+ *   notes.c     what a kill must not forget  */
 #ifndef SPOOL_INTERNAL_H
 #define SPOOL_INTERNAL_H
 
@@ -115,6 +116,7 @@ struct chunk_item { /* a chunk on its way */
 enum { WRITER_EMPTY, WRITER_OPEN, WRITER_COMMITTING };
 
 struct compaction;
+struct notes;
 
 struct spool {
 	struct io *io;
@@ -144,7 +146,9 @@ struct spool {
 	struct list chunks;  /* chunk_items to write */
 	struct list syncs;   /* spool_op */
 	struct waiting states;
-	bool hurry; /* the states are to leave now */
+	bool hurry;                 /* the states are to leave now */
+	uint64_t recorded, settled; /* states so far; of these, in their order, synced */
+	struct notes *notes;
 	struct timer states_timer;
 	struct batch batch;
 	bool too_large; /* what is first does not fit into an empty segment */

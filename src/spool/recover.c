@@ -27,7 +27,7 @@
  *
  * What another life has written may be in memory only, even after a sync: a failed one may have called
  * it clean.  So each file is settled before it is read.  Recovery writes nothing but indexes into room
- * that is unused, so it can be cut off anywhere and begin again.  */
+ * that is unused, and headers of what is free, so it can be cut off anywhere and begin again.  */
 #include "spool/recover.h"
 
 #include <errno.h>
@@ -216,14 +216,14 @@ static bool list_of(const struct evidence *e, struct summary_entry *ret)
 	return false;
 }
 
-/* The list is spoilt, and there is a copy of it beside the trailer.  A segment in which nothing was ever
- * synced has no say.  */
+/* The list is spoilt or never came to the disk, and there is a copy of it beside the trailer.  It was so
+ * when it was written, whatever became of the batch behind it.  */
 static int take_list_copy(
 	struct recovery *r, struct evidence *e, const struct disk_trailer *trailer)
 {
 	struct summary_entry list;
 	struct summary copy;
-	if (list_of(e, &list) || (e->lost == 0 && e->summary.entries.len == 0)) return 0;
+	if (list_of(e, &list)) return 0;
 	if (trailer->salt != e->salt || trailer->number != e->number) return 0;
 	summary_init(&copy, 0);
 	if (summary_read(r->spool->io, &e->file, e->file_size, trailer, &copy) == SUMMARY_WHOLE)
@@ -344,6 +344,15 @@ static int decide(struct recovery *r)
 
 /* ---- into memory ---- */
 
+/* So that it stays so, whatever becomes of the record that says it now.  */
+static void mark_freed(struct spool *s, const struct evidence *e)
+{
+	struct disk_header header;
+	header_make_freed(&header, e->number, e->generation, e->salt, e->size);
+	struct iovec iov = {&header, sizeof(header)};
+	if (io_file_write(s->io, &e->file, &iov, 1, 0) == 0) (void)!io_file_sync(s->io, &e->file);
+}
+
 /* What is not part of the log: free for use, removed, or left alone.  */
 static int enter_other(struct recovery *r, struct evidence *e)
 {
@@ -354,6 +363,7 @@ static int enter_other(struct recovery *r, struct evidence *e)
 		remove_file(s, e);
 		return 0;
 	}
+	if (e->headed && !e->freed) mark_freed(s, e);
 	struct segment *g = segment_add(&s->segments, e->number, e->size, e->file);
 	if (!g) return -ENOMEM;
 	e->file.fd = -1;
@@ -404,13 +414,10 @@ static int restore_live(struct recovery *r, struct evidence *e)
 /* What a record names lies in its own segment or in one of a lower generation.  */
 static int restore_all(struct recovery *r)
 {
-	struct spool *s = r->spool;
 	int error = 0;
 	for (uint32_t i = r->count; i-- > 0 && !error;)
 		error = r->all[i].live ? restore_live(r, &r->all[i]) : enter_other(r, &r->all[i]);
 	if (!error) r->report->damaged_records += restore_end(&r->restore);
-	r->report->messages = spool_message_count(&s->index);
-	r->report->recipients = spool_recipient_count(&s->index);
 	return error;
 }
 

@@ -275,7 +275,11 @@ static void restore_done(struct restore *r, struct evidence *e, const struct sum
 		segment_need(e->segment, accept->number);
 	slot message = spool_find(&s->index, x->head.id);
 	if (!message || is_copied_behind(s, message, &x->done.accept)) return;
-	segment_need(e->segment, spool_message(&s->index, message)->segment);
+	/* An older copy, where the message was moved from: this record must not go before that does.  */
+	const struct spool_message *m = spool_message(&s->index, message);
+	segment_need(e->segment, m->segment);
+	if (spool_segment(s, m->segment)->generation != x->done.accept.generation)
+		set_stale(r, m->segment);
 	remove_message(s, message);
 }
 
@@ -344,6 +348,7 @@ uint32_t restore_end(struct restore *r)
 	for (uint32_t v = 1; v < all->top; v++) {
 		struct segment *stale = all->at[v];
 		if (!stale || !(r->stale_in[v / 64] & 1ull << v % 64)) continue;
+		stale->stale = true;
 		for (uint32_t t = 1; t < all->top; t++)
 			if (all->at[t] && all->at[t]->generation > stale->generation)
 				segment_need(all->at[t], v);

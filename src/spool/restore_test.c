@@ -149,8 +149,26 @@ static void a_done_record_ends_the_copy_it_names_and_older_ones(void **state)
 		const struct spool_message *m = restored(&h, 7);
 		assert_int_equal(m != NULL, names == 0);
 		assert_true(segment_is_needed(h.all[2].segment));
+		assert_true(h.all[0].segment->stale); /* what voids the copy there is kept */
 		end(&h);
 	}
+}
+
+/* The copy that it names may be gone already.  */
+static void a_done_record_about_an_older_copy_is_kept(void **state)
+{
+	(void)state;
+	struct hand h;
+	begin(&h);
+	accept(&h, 0, 7, 600);
+	accept(&h, 0, 8, 700);
+	done(&h, 2, 7, 1, 800);
+	const struct spool_message *m = restored(&h, 7);
+	assert_null(m);
+	assert_true(h.all[0].segment->stale);
+	assert_false(h.all[1].segment->stale);
+	assert_true(segment_is_needed(h.all[2].segment));
+	end(&h);
 }
 
 static void a_copy_behind_supersedes_states(void **state)
@@ -199,6 +217,7 @@ int main(void)
 		cmocka_unit_test(domains_of_recovered_recipients),
 		cmocka_unit_test(of_two_copies_the_later_counts),
 		cmocka_unit_test(a_done_record_ends_the_copy_it_names_and_older_ones),
+		cmocka_unit_test(a_done_record_about_an_older_copy_is_kept),
 		cmocka_unit_test(a_copy_behind_supersedes_states),
 		cmocka_unit_test(what_ended_comes_to_nothing),
 	};

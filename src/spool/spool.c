@@ -17,6 +17,7 @@
 #include "spool/internal.h"
 
 #include "spool/compact.h"
+#include "spool/notes.h"
 
 #include <errno.h>
 
@@ -95,7 +96,10 @@ static int lock(struct spool *s)
 static int start(struct spool *s, struct spool_report *report, const char **ret_why)
 {
 	int error = recover(s, report, ret_why);
+	if (!error) error = notes_open(s);
 	if (error) return error;
+	report->messages = spool_message_count(&s->index);
+	report->recipients = spool_recipient_count(&s->index);
 	if (s->segments.count == 0) (void)!maker_make_now(s);
 	*ret_why = "no memory, or no more threads";
 	if (!maker_open(s) || !compact_open(s)) return -ENOMEM;
@@ -118,6 +122,7 @@ static void release(struct spool *s)
 	io_timer_cancel(s->io, &s->health_timer);
 	io_timer_cancel(s->io, &s->tell_timer);
 	compact_close(s);
+	notes_close(s);
 	maker_close(s);
 	recovered_release(s);
 	summary_release(&s->summary);
@@ -173,6 +178,7 @@ void spool_close(struct spool *s)
 	if (!s) return;
 	ASSERT(list_empty(&s->writers));
 	s->closing = true;
+	notes_flush(s);
 	commit_now(s);
 	if (waiting_count(&s->states) > 0)
 		spool_told(s, "spool-outcomes-lost", 0, 0,
@@ -276,5 +282,6 @@ void spool_check(const struct spool *s)
 	}
 	ASSERT(live == s->segments.live);
 	free(t);
+	notes_check(s);
 	compact_check(s);
 }

@@ -3,7 +3,7 @@
  * Accepting: spool_begin, spool_write..., then spool_commit; `done` comes when the message is
  * synced: that is the 250.  Group commit: whatever is ready while a batch is being synced leaves
  * in the next one.  Outcomes ride in the next batch and ask for none of their own before
- * outcome_delay.  Everything is called on the loop's thread; `done` comes from the loop.  Format:
+ * outcome_delay; a process that is killed before that forgets none (notes.h).  Everything is called on the loop's thread; `done` comes from the loop.  Format:
  * doc/spool.md.  */
 #ifndef SPOOL_SPOOL_H
 #define SPOOL_SPOOL_H
@@ -53,6 +53,11 @@ struct spool_index *spool_index(struct spool *s);
  * domain: lower case, borrowed for the call ("" for a bare local part).  */
 void spool_each_recovered(struct spool *s,
 	void (*visit)(void *context, slot recipient, struct str domain), void *context);
+
+/* Visit every recipient to whom a message had been sent when the last life was killed, and nobody knows
+ * whether it arrived; after spool_open.  */
+void spool_each_doubtful(
+	struct spool *s, void (*visit)(void *context, slot recipient), void *context);
 
 /* ---- a message comes in ---- */
 
@@ -112,6 +117,8 @@ void spool_abort(struct spool_writer *w);
  * DUE, due as given (wall, s), attempts + 1. The reason of a deferral stays on disk:
  * spool_reason.  */
 bool spool_outcome(struct spool *s, slot recipient, const struct outcome *o, uint32_t due);
+/* The end of the message is on its way to a next hop, for this recipient; spool_outcome follows.  */
+void spool_sent(struct spool *s, slot recipient);
 /* RECIPIENT_DUE <-> RECIPIENT_HELD by the operator, on disk; and a new due time.  */
 void spool_hold(struct spool *s, slot recipient, bool hold);
 void spool_set_due(struct spool *s, slot recipient, uint32_t due);

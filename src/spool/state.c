@@ -8,6 +8,7 @@
 #include "spool/internal.h"
 
 #include "spool/compact.h"
+#include "spool/notes.h"
 
 enum { WAITING_MAX = 1 << 30 };
 
@@ -44,6 +45,7 @@ static void record_end(struct spool *s, size_t at, struct effect *effect)
 	effect->at = (uint32_t)at;
 	buf_add(&w->effects, str_of(effect, sizeof(*effect)));
 	ASSERT(buf_ok(&w->records) && buf_ok(&w->effects));
+	s->recorded++;
 	if (!timer_is_set(&s->states_timer))
 		io_timer_set(s->io, &s->states_timer, io_now(s->io) + s->options.outcome_delay);
 }
@@ -172,21 +174,25 @@ bool spool_outcome(struct spool *s, slot recipient, const struct outcome *o, uin
 	struct spool_message *m = spool_message(&s->index, r->message);
 	ASSERT(m->id && r->state != RECIPIENT_DONE && r->state != RECIPIENT_FREE &&
 		o->class != OUTCOME_NONE);
+	uint64_t id = m->id;
+	uint32_t index = r->index;
 	if (r->attempts < UINT8_MAX) r->attempts++;
 	if (!outcome_final(o->class)) {
 		r->state = RECIPIENT_DUE;
 		r->due = due;
 		record_recipient(s, r, o);
+		notes_answered(s, id, index);
 		return false;
 	}
 	r->state = RECIPIENT_DONE;
 	m->open = (m->open - 1u) & UINT16_MAX;
-	if (m->open > 0) {
+	bool last = m->open == 0;
+	if (last)
+		end_message(s, r->message);
+	else
 		record_recipient(s, r, NULL);
-		return false;
-	}
-	end_message(s, r->message);
-	return true;
+	notes_ended(s, id, index);
+	return last;
 }
 
 void spool_hold(struct spool *s, slot recipient, bool hold)
@@ -429,6 +435,7 @@ static void freed(struct spool *s, uint32_t number)
 
 void state_synced(struct spool *s, struct batch *b)
 {
+	s->settled += waiting_count(&b->states);
 	for (size_t i = 0; i < waiting_count(&b->states); i++) {
 		struct effect *e = waiting_effect(&b->states, i);
 		if (e->type == RECORD_FREED) freed(s, e->segment);

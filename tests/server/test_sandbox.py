@@ -11,7 +11,7 @@ import pytest
 from harness import Server, Talk, wait_for
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up root")
-LOW = ("127.77.0.1", 25)   # an address that no other test uses
+LOW = (f"127.77.{os.getpid() % 250}.{os.getpid() // 250 % 250 + 1}", 25)   # nobody else is there
 LOCAL = 'domain "example.com" { users = ["alice", "bob"] }\n'
 
 
@@ -50,7 +50,8 @@ def test_what_is_left_is_said(server):
 @ROOT_ONLY
 def test_root_binds_and_is_given_up(open_directory):
     nobody = pwd.getpwnam("nobody")
-    with as_nobody(open_directory / "server") as server:
+    control = open_directory / "run" / "rockdove" / "control.sock"
+    with as_nobody(open_directory / "server", f'control = "{control}"\n') as server:
         assert "user=nobody" in server.wait_log("event=sandbox")
         for thread in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
             text = (thread / "status").read_text()
@@ -62,8 +63,10 @@ def test_root_binds_and_is_given_up(open_directory):
             assert t.mail("alice@example.com").startswith("250")
         server.mailbox("alice", "example.com").wait()
         assert server.state.stat().st_uid == nobody.pw_uid
+        assert control.parent.stat().st_uid == nobody.pw_uid and server.queue() == []  # made on the way
         # A listener on a low port can still come.
-        server.configure(f'user = "nobody"\nlisten other {{ bind = "{LOW[0]}:587" }}\n' + LOCAL)
+        server.configure(f'user = "nobody"\nlisten other {{ bind = "{LOW[0]}:587" }}\n'
+                         f'control = "{control}"\n' + LOCAL)
         server.reload()
         server.wait_log("reloaded")
         with Talk(587, host=LOW[0]) as t:
