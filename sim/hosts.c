@@ -8,7 +8,7 @@ enum {
 	CONTENT_MAX = 4 << 20
 };
 
-enum visit_state { VISIT_COMMAND, VISIT_DATA, VISIT_BDAT };
+enum visit_state { VISIT_COMMAND, VISIT_DATA, VISIT_BDAT, VISIT_SHAKES };
 
 struct visit {
 	struct list link;
@@ -22,7 +22,7 @@ struct visit {
 	bool bdat_last;
 	uint64_t said; /* octets of all replies */
 	char from[100];
-	bool has_from;
+	bool has_from, rated;
 	struct {
 		struct letter *letter;
 		uint32_t recipient;
@@ -128,8 +128,9 @@ static void on_ehlo(struct visit *v)
 {
 	forget_transaction(v);
 	char reply[300];
-	snprintf(reply, sizeof reply, "250-host%u.example\r\n%s%s%s%s250 SIZE 10000000",
-		v->host->number, v->host->pipelining ? "250-PIPELINING\r\n" : "",
+	snprintf(reply, sizeof reply, "250-host%u.example\r\n%s%s%s%s%s250 SIZE 10000000",
+		v->host->number, v->host->tls != TLS_NOT_OFFERED ? "250-STARTTLS\r\n" : "",
+		v->host->pipelining ? "250-PIPELINING\r\n" : "",
 		v->host->eight ? "250-8BITMIME\r\n" : "",
 		v->host->chunking ? "250-CHUNKING\r\n" : "", v->host->dsn ? "250-DSN\r\n" : "");
 	say(v, reply);
@@ -153,6 +154,7 @@ static void on_mail(struct visit *v, struct str line)
 	if (falls_victim(v, TEMPER_SOFT)) return say(v, "451 4.3.0 not now");
 	snprintf(v->from, sizeof v->from, STR_FMT, STR_ARG(str_head(path, 90)));
 	v->has_from = true;
+	v->rated = false;
 	v->to_count = 0;
 	say(v, "250 2.1.0 fine");
 }
@@ -165,6 +167,28 @@ static void check_twice(
 			v->to[i].report == report)
 			sim_violation(&v->town->world, "a recipient of letter %llu was named twice",
 				(unsigned long long)letter->number);
+}
+
+static void check_secret(struct visit *v, struct str path)
+{
+	const struct town *t = v->town;
+	if (t->secret && str_iends(path, str_from_c(t->domains[0])))
+		sim_violation(&v->town->world, "mail for " STR_FMT " goes in clear", STR_ARG(path));
+}
+
+/* The bucket holds one, and a life knows nothing of the one before; the network may bring together what was apart.  */
+static void check_rate(struct visit *v, struct str path)
+{
+	enum { COUNT = TOWN_RATE * 2 + 2, MINUTE_US = 60 * 1000000 };
+	struct town *t = v->town;
+	if (!t->rated || v->rated || !str_iends(path, str_from_c(t->domains[1]))) return;
+	v->rated = true;
+	memmove(t->rated_us + 1, t->rated_us, (COUNT - 1) * sizeof *t->rated_us);
+	t->rated_us[0] = t->world.now_us;
+	int64_t since = t->world.now_us - MINUTE_US;
+	if (t->rated_us[COUNT - 1] > since && t->began_us < since)
+		sim_violation(
+			&t->world, "%d transactions for %s within a minute", COUNT, t->domains[1]);
 }
 
 static bool is_grey(struct visit *v, const struct letter *letter)
@@ -186,6 +210,8 @@ static void on_rcpt(struct visit *v, struct str line)
 	if (report && v->from[0])
 		sim_violation(&v->town->world, "a report with the reverse-path %s", v->from);
 	check_twice(v, letter, recipient, report);
+	check_secret(v, path);
+	check_rate(v, path);
 	if (v->to_count == ARRAY_LEN(v->to)) return say(v, "452 4.5.3 too many");
 	v->to[v->to_count].letter = letter;
 	v->to[v->to_count].recipient = recipient;
@@ -198,6 +224,14 @@ static void on_rcpt(struct visit *v, struct str line)
 	if (falls_victim(v, TEMPER_SOFT)) return say(v, "452 4.2.2 full");
 	v->to_count++;
 	say(v, "250 2.1.5 fine");
+}
+
+/* Nobody here speaks TLS: what is not to go in clear must not go at all.  */
+static void on_starttls(struct visit *v)
+{
+	if (v->host->tls != TLS_GARBAGE) return say(v, "454 4.7.0 not today");
+	say(v, "220 2.0.0 go on");
+	v->state = VISIT_SHAKES;
 }
 
 /* ---- content ---- */
@@ -274,6 +308,7 @@ static void on_command(struct visit *v, struct str line)
 	if (str_ieq(line, STR("DATA"))) return on_data(v);
 	if (str_istarts(line, STR("BDAT "))) return on_bdat(v, line);
 	if (str_ieq(line, STR("RSET"))) return forget_transaction(v), say(v, "250 2.0.0 forgotten");
+	if (str_ieq(line, STR("STARTTLS"))) return on_starttls(v);
 	if (str_ieq(line, STR("NOOP"))) return say(v, "250 2.0.0 nothing");
 	if (str_ieq(line, STR("QUIT"))) {
 		say(v, "221 2.0.0 bye");
@@ -332,6 +367,12 @@ static void received(struct io_stream *stream, struct str octets)
 {
 	struct visit *v = CONTAINER_OF(stream, struct visit, stream);
 	buf_add(&v->in, octets);
+	if (v->state == VISIT_SHAKES) {
+		buf_clear(&v->in);
+		if (v->closing) return;
+		say(v, "220 what is this?");
+		v->closing = true;
+	}
 	while (!v->closing && v->in.len > 0 &&
 		(v->state == VISIT_BDAT ? take_bdat(v) : take_line(v))) {
 	}

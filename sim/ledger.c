@@ -235,9 +235,12 @@ static void judge_report(struct ledger *l, struct letter *letter, uint32_t i, st
 	if (str_ieq(action, STR("failed"))) return judge_failure(l, letter, i, receipt);
 	if (!str_ieq(action, STR("delayed")))
 		sim_violation(l->world, "letter %llu: a report of %.*s", number, STR_ARG(action));
+	if (letter->delayed[i] && was_read(l, &letter->delayed_receipt[i]) &&
+		!crashed_since(l, letter->sent_us))
+		sim_violation(l->world, "letter %llu to %s: the delay is told twice", number,
+			letter->recipients[i]);
 	letter->delayed[i]++;
-	if (letter->delayed[i] > 1 && l->crash_count == 0 && letter->delayed[i] > 3)
-		sim_violation(l->world, "letter %llu: the delay is told again and again", number);
+	letter->delayed_receipt[i] = *receipt;
 }
 
 void ledger_reported(

@@ -52,7 +52,7 @@ struct letter {
 	uint32_t failed[LETTER_RECIPIENTS], delayed[LETTER_RECIPIENTS],
 		delivered[LETTER_RECIPIENTS];
 	int64_t failed_us[LETTER_RECIPIENTS];
-	struct receipt failed_receipt[LETTER_RECIPIENTS];
+	struct receipt failed_receipt[LETTER_RECIPIENTS], delayed_receipt[LETTER_RECIPIENTS];
 	struct delivery deliveries[LETTER_DELIVERIES];
 	uint32_t delivery_count;
 };

@@ -466,6 +466,12 @@ int io_path_stat(struct io *io, const char *path, msec *ret_mtime, uint64_t *ret
 	return 0;
 }
 
+int io_path_mode(struct io *io, const char *path, uint32_t *ret_mode)
+{
+	*ret_mode = 0600;
+	return io_path_exists(io, path) ? 0 : -ENOENT;
+}
+
 int io_fs(struct io *io, const char *path, uint64_t *ret_free, enum io_fs *ret_kind)
 {
 	const struct disk *d = io->disk;

@@ -24,6 +24,7 @@ static void make_host(struct town *t, struct host *h, uint32_t number, struct rn
 	h->pipelining = sim_chance(rng, 0.8);
 	h->chunking = sim_chance(rng, 0.5);
 	h->dsn = sim_chance(rng, 0.3);
+	h->tls = (enum host_tls)rng_below(rng, HOST_TLS);
 	char name[64];
 	snprintf(name, sizeof name, "host%u.example", number);
 	struct net_address address = {.family = NET_IPV4, .octets = {10, 0, (uint8_t)number, 1}};
@@ -70,23 +71,34 @@ static void make_domain(struct town *t, uint32_t i, struct rng *rng)
 static void write_config(struct town *t, struct rng *rng)
 {
 	static const char *const listens[] = {"", ", bare_newline = reject"};
+	char secret[128] = "", rated[128] = "";
+	if (t->rated)
+		snprintf(rated, sizeof rated,
+			"route \"%s\" { to = mx, tls = off, rate = \"%d/m\", connections = %u }\n",
+			t->domains[1], TOWN_RATE, t->connections);
+	if (t->secret)
+		snprintf(secret, sizeof secret,
+			"route \"%s\" { to = mx, tls = required, connections = %u }\n",
+			t->domains[0], t->connections);
 	snprintf(t->config, sizeof t->config,
 		"hostname = \"mx.home.example\"\n"
 		"state = \"/state\"\n"
 		"listen mx { bind = [\"192.0.2.1:25\"], tls = off%s }\n"
 		"relay_from = [\"198.51.100.0/24\"]\n"
 		"domain \"home.example\" { deliver = \"maildir:mail/%%{domain}/%%{user}\", users = [\"u0\", \"u1\", \"u2\"], separator = \"+\" }\n"
-		"route \"*\" { to = mx, tls = off, mx = %s, connections = %u%s }\n"
+		"%s%s"
+		"route \"*\" { to = mx, tls = %s, mx = %s, connections = %u%s }\n"
 		"queue { retry = [\"%llds\", \"1m\", \"5m\"], lifetime = %llds, delay_notice = %s, return_breaker = %d }\n"
 		"limits { disk_free = 0, connections = %d, timeout = 5m%s }\n"
 		"history { keep = %s }\n"
 		"http { bind = \"\" }\n",
-		listens[rng_below(rng, 2)], sim_chance(rng, 0.3) ? "latency" : "preference",
-		t->connections, sim_chance(rng, 0.3) ? ", timeout = 1m" : "",
-		(long long)sim_between(rng, 1, 60), (long long)t->lifetime / 1000,
-		sim_chance(rng, 0.5) ? "10m" : "0", sim_chance(rng, 0.5) ? 100 : 0,
-		(int)sim_between(rng, 3, 100), sim_chance(rng, 0.2) ? ", memory = 16M" : "",
-		sim_chance(rng, 0.7) ? "1d" : "0");
+		listens[rng_below(rng, 2)], secret, rated,
+		t->secret && sim_chance(rng, 0.5) ? "opportunistic" : "off",
+		sim_chance(rng, 0.3) ? "latency" : "preference", t->connections,
+		sim_chance(rng, 0.3) ? ", timeout = 1m" : "", (long long)sim_between(rng, 1, 60),
+		(long long)t->lifetime / 1000, sim_chance(rng, 0.5) ? "10m" : "0",
+		sim_chance(rng, 0.5) ? 100 : 0, (int)sim_between(rng, 3, 100),
+		sim_chance(rng, 0.2) ? ", memory = 16M" : "", sim_chance(rng, 0.7) ? "1d" : "0");
 }
 
 /* ---- trouble ---- */
@@ -181,7 +193,8 @@ void town_make(struct town *t, const struct sim_options *options)
 	t->odd = sim_chance(&rng, 0.3) ? 0.1 : 0;
 	t->rude_clients = sim_chance(&rng, 0.7) ? rng_unit(&rng) : 0;
 	t->connections = (uint32_t)sim_skewed(&rng, 1, 20);
-	t->lifetime = sim_skewed(&rng, MINUTES(20), DAYS(2));
+	t->secret = sim_chance(&rng, 0.15);
+	t->lifetime = sim_skewed(&rng, MINUTES(20), t->secret ? HOURS(1) : DAYS(2));
 	t->length = sim_skewed(&rng, MINUTES(1), HOURS(6));
 	t->segment_size = (uint32_t)sim_skewed(&rng, 256, 8192) << 10;
 	t->ledger.lifetime_us = t->lifetime * 1000;
@@ -195,6 +208,7 @@ void town_make(struct town *t, const struct sim_options *options)
 	dns_add_mx(dns_add_domain(&t->dns, "senders.example"), 10, "host200.example");
 	t->domain_count = (uint32_t)sim_between(&rng, 1, TOWN_DOMAINS);
 	for (uint32_t i = 0; i < t->domain_count; i++) make_domain(t, i, &rng);
+	t->rated = t->domain_count > 1 && sim_chance(&rng, 0.15);
 	for (uint32_t i = 0; i < t->host_count; i++) choose_temper(t, &t->hosts[i]);
 	write_config(t, &rng);
 	choose_disk(t);

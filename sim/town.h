@@ -8,7 +8,7 @@
 #include "sim/sim_disk.h"
 #include "sim/sim_dns.h"
 
-enum { TOWN_HOSTS = 6, TOWN_DOMAINS = 7, TOWN_CLIENTS = 8, TOWN_LETTERS_MAX = 400 };
+enum { TOWN_HOSTS = 6, TOWN_DOMAINS = 7, TOWN_CLIENTS = 8, TOWN_LETTERS_MAX = 400, TOWN_RATE = 3 };
 
 /* What a next hop is like, until the town calms down.  */
 enum temper {
@@ -35,6 +35,8 @@ struct host {
 	enum temper temper;
 	double mood; /* of the commands fall victim to the temper */
 	bool eight, pipelining, chunking, dsn;
+	/* What becomes of STARTTLS: somebody on the way, or the host, has it fail.  */
+	enum host_tls { TLS_NOT_OFFERED, TLS_REFUSED, TLS_GARBAGE, HOST_TLS } tls;
 	enum host_fate fate; /* of who connects */
 	uint32_t domains;    /* how many have it as exchanger */
 	uint32_t visits;     /* open now */
@@ -60,12 +62,15 @@ struct town {
 	uint32_t domain_count;
 	struct list visits; /* at next hops */
 	struct list clients;
-	uint64_t unrest;      /* how often the server is in trouble */
-	uint64_t letters;     /* to be sent in all */
-	double odd;           /* of the letters smuggle */
-	double rude_clients;  /* of the clients are not good */
-	bool calm;            /* no trouble any more */
-	uint32_t connections; /* to one destination at once */
+	uint64_t unrest;     /* how often the server is in trouble */
+	uint64_t letters;    /* to be sent in all */
+	double odd;          /* of the letters smuggle */
+	double rude_clients; /* of the clients are not good */
+	bool calm;           /* no trouble any more */
+	bool secret;         /* mail for the first domain must not go in clear */
+	bool rated;          /* at most TOWN_RATE transactions a minute are for the second */
+	int64_t rated_us[TOWN_RATE * 2 + 2]; /* when the last of these came, the newest first */
+	uint32_t connections;                /* to one destination at once */
 	uint32_t segment_size;
 	msec lifetime, length; /* of mail; of the time of troubles */
 	char config[2000];

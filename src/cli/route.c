@@ -1,8 +1,9 @@
 /* rockdove route: how mail to an address would go.  Asks the running server, which knows latencies; without one, looks
  * up by itself.  */
 #include "admin/explain.h"
+#include "cli/route_probe.h"
 #include "cli/show.h"
-#include "cli/talk.h"
+#include "cli/world.h"
 
 enum { LATENCY_HOSTS = 100 };
 
@@ -175,72 +176,6 @@ static int find_out(struct cli_world *w, struct str address, json_t **ret_result
 	return look_up(w, address, ret_result);
 }
 
-/* ---- --probe ---- */
-
-struct probe {
-	struct talk talk;
-	json_t *host;
-};
-
-static void probe_ready(struct talk *t) { talk_quit(t); }
-
-static void probe_over(struct talk *t, const struct outcome *why)
-{
-	struct probe *p = CONTAINER_OF(t, struct probe, talk);
-	json_t *o = json_object();
-	if (t->was_ready) json_object_set_new(o, "ehlo_ms", json_real(t->ready_us / 1000.0));
-	if (t->was_ready)
-		json_object_set_new(o, "starttls", json_boolean(t->offered_starttls));
-	else
-		json_object_set_new(o, "error", json_stringn_nocheck(why->text.ptr, why->text.len));
-	json_object_set_new(p->host, "probe", o);
-	io_stop(t->io);
-}
-
-static void probe_done(struct talk *t, struct talk_letter *letter) { (void)t, (void)letter; }
-
-static void probe_host(struct cli_world *w, json_t *host)
-{
-	static const struct talk_events events = {
-		.ready = probe_ready, .done = probe_done, .over = probe_over};
-	struct smtp_client_config config = {.helo = w->config->hostname};
-	struct net_address address;
-	if (!net_parse(str_from_c(ask_text(host, "address")), &address)) return;
-	address.port = (uint16_t)ask_number(host, "port");
-	struct probe p = {
-		.talk = {.io = w->io, .config = &config, .events = &events}, .host = host};
-	talk_begin(&p.talk, str_from_c(ask_text(host, "host")), &address);
-	io_run(w->io);
-}
-
-static void show_probe(const json_t *host)
-{
-	const json_t *probe = json_object_get(host, "probe");
-	if (json_object_get(probe, "error"))
-		printf("  %s: %s\n", ask_text(host, "host"), ask_text(probe, "error"));
-	else
-		printf("  %s [%s]: answers EHLO after %.1f ms, %s STARTTLS\n",
-			ask_text(host, "host"), ask_text(host, "address"),
-			json_number_value(json_object_get(probe, "ehlo_ms")),
-			json_is_true(json_object_get(probe, "starttls")) ? "offers"
-									 : "does not offer");
-}
-
-static void probe_all(struct cli_world *w, json_t *result, bool json)
-{
-	size_t i, j;
-	json_t *target, *host;
-	if (!json) printf("Probing:\n");
-	json_array_foreach(json_object_get(result, "targets"), i, target)
-	{
-		json_array_foreach(json_object_get(target, "hosts"), j, host)
-		{
-			probe_host(w, host);
-			if (!json) show_probe(host);
-		}
-	}
-}
-
 /* ---- the command ---- */
 
 static int run(const struct cli *cli, struct str address, bool json, bool probe)
@@ -250,9 +185,9 @@ static int run(const struct cli *cli, struct str address, bool json, bool probe)
 	int code = cli_world_open(&w, cli, "route");
 	if (code) return code;
 	code = find_out(&w, address, &result);
-	if (!code && probe && json) probe_all(&w, result, true);
+	if (!code && probe) route_probe(&w, result);
 	if (!code) code = show_result(result, json);
-	if (!code && probe && !json) probe_all(&w, result, false);
+	if (!code && probe && !json) route_probe_show(result);
 	json_decref(result);
 	cli_world_close(&w);
 	return code;

@@ -21,10 +21,11 @@ enum talk_tls {
 struct talk_security {
 	enum talk_tls tls;
 	enum tls_verify verify;
-	struct tls_context *context; /* NULL with OFF alone */
-	struct str user;             /* empty: nobody */
-	struct str secret;           /* the password, or the token */
-	struct str mechanism;        /* empty: the best */
+	struct tls_context *context;     /* NULL with OFF alone */
+	struct str user;                 /* empty: nobody */
+	struct str secret;               /* the password, or the token */
+	struct str mechanism;            /* empty: the best */
+	const struct tls_expect *expect; /* in place of verify and the host's name; may be NULL */
 };
 
 /* One message: its transaction, and the content, which is kept by the caller until `done`.  */
@@ -61,6 +62,7 @@ struct talk {
 	char host[320];    /* "mx1.example.net[192.0.2.1]:25" */
 	uint32_t ready_us; /* from connecting to the reply to EHLO */
 	bool offered_starttls;
+	char tls_why[300]; /* TLS has failed so, and the conversation goes on in clear */
 	/* private */
 	int64_t began_us;
 	int connect_error; /* found at once, told soon */

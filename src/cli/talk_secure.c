@@ -33,7 +33,9 @@ static bool send_output(struct talk *t)
 void talk_secure_begin(struct talk *t)
 {
 	t->shaking = true;
-	t->tls = tls_client_new(t->security->context, str_from_c(t->name), t->security->verify);
+	const struct talk_security *s = t->security;
+	t->tls = s->expect ? tls_client_expecting(s->context, s->expect)
+			   : tls_client_new(s->context, str_from_c(t->name), s->verify);
 	if (t->tls) tls_feed(t->tls, STR_NONE); /* the first word is ours */
 	if (!t->tls || !send_output(t))
 		smtp_client_lost(&t->client, io_now(t->io), STR("cannot begin TLS"));
@@ -101,6 +103,8 @@ bool talk_secure_failed(struct talk *t, const struct outcome *why)
 	snprintf(text, sizeof text, "TLS has failed (" STR_FMT "), once more in clear",
 		STR_ARG(str_head(why->text, 300)));
 	talk_trace_note(t, text);
+	snprintf(t->tls_why, sizeof t->tls_why, STR_FMT,
+		STR_ARG(str_head(why->text, sizeof t->tls_why - 1)));
 	t->in_clear = true;
 	return true;
 }

@@ -69,6 +69,7 @@ bool tls_tlsa_usable(const struct tls_tlsa *record);
 /* What a client expects of the peer; all borrowed for the call.  */
 struct tls_expect {
 	enum tls_verify verify;
+	bool look; /* go on whoever it is; tls_verified tells */
 	/* Any one of them will do; the first (which may be an address) is asked for by SNI.  NAME and DANE need one.  */
 	const struct str *names;
 	uint32_t name_count;

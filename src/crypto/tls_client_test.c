@@ -1,6 +1,7 @@
 /* What proves the server: names, and TLSA records (DANE), whatever the certificate's dates and issuer say.  */
 #include "base/test.h"
 #include "crypto/certificate.h"
+#include "crypto/tls_peer.h"
 #include "crypto/tls_private.h"
 
 #include <openssl/pem.h>
@@ -243,6 +244,73 @@ static void test_names(void **state)
 	serve_no_more();
 }
 
+/* To look at a server goes on whoever it is, and tells.  */
+static void test_looking(void **state)
+{
+	(void)state;
+	static const char zero[64];
+	serve("mx.example", now());
+	unsigned char digest[64];
+	struct tls_tlsa wrong = {3, 1, 1, {zero, 32}},
+			right = {3, 1, 1, hash("SHA256", key_der, digest)};
+	assert_string_equal(EXPECT(NAMES(STR("mx.example")), DANE(wrong), .look = true), "open");
+	assert_string_equal(
+		EXPECT(NAMES(STR("mx.example")), DANE(right), .look = true), "open verified");
+	assert_string_equal(
+		EXPECT(NAMES(STR("mx.example")), .verify = TLS_VERIFY_NAME, .look = true), "open");
+	serve_no_more();
+}
+
+static struct tls *open_client(const struct tls_expect *expect)
+{
+	struct tls *client = tls_client_expecting(client_context, expect);
+	struct tls *server = tls_server_new(server_context);
+	struct tls_peer peer;
+	assert_false(tls_peer_read(client, &peer));
+	tls_feed(client, STR_NONE);
+	while (carry(client, server) || carry(server, client)) {
+	}
+	tls_free(server);
+	assert_int_equal(tls_state(client), TLS_OPEN);
+	return client;
+}
+
+static void test_what_the_certificate_says(void **state)
+{
+	(void)state;
+	msec wall = now() / 1000 * 1000;
+	serve("mx.example", wall);
+	struct str names[] = {STR("other.example"), STR("mx.example")};
+	struct tls *client =
+		open_client(&(const struct tls_expect){.names = names, .name_count = 1});
+	struct tls_peer peer;
+	assert_true(tls_peer_read(client, &peer));
+	assert_string_equal(peer.subject, "CN=mx.example");
+	assert_string_equal(peer.issuer, "CN=mx.example");
+	assert_string_equal(peer.names, "mx.example");
+	assert_int_equal(peer.from, wall - DAYS(1));
+	assert_int_equal(peer.until, wall + DAYS(365));
+	assert_str(tls_peer_distrust(client), "self-signed certificate");
+	const char *why;
+	assert_false(tls_peer_vouched(client, names, 2, &why));
+	assert_string_equal(why, "self-signed certificate");
+	assert_false(tls_peer_vouched(client, names, 0, &why));
+	tls_free(client);
+
+	/* By who trusts it.  */
+	struct buf trouble;
+	buf_init(&trouble, 100);
+	tls_context_release(client_context);
+	client_context = tls_client_context(buf_str(&chain), &trouble);
+	client = open_client(&(const struct tls_expect){.names = names, .name_count = 2});
+	assert_str(tls_peer_distrust(client), "");
+	assert_true(tls_peer_vouched(client, names, 2, &why));
+	assert_false(tls_peer_vouched(client, names, 1, &why));
+	assert_string_equal(why, "hostname mismatch");
+	tls_free(client);
+	serve_no_more();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +321,8 @@ int main(void)
 		cmocka_unit_test(test_usable),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_looking),
+		cmocka_unit_test(test_what_the_certificate_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,15 @@ int io_path_stat(struct io *io, const char *path, msec *ret_mtime, uint64_t *ret
 	return 0;
 }
 
+int io_path_mode(struct io *io, const char *path, uint32_t *ret_mode)
+{
+	(void)io;
+	struct stat st;
+	if (stat(path, &st) < 0) return -errno;
+	*ret_mode = st.st_mode & 07777;
+	return 0;
+}
+
 /* Those of linux/magic.h and, by number, those that it lacks here.  */
 static enum io_fs file_system_kind(uint32_t magic)
 {

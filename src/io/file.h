@@ -62,6 +62,9 @@ bool io_path_exists(struct io *io, const char *path);
 /* Modification time and size; -ENOENT.  */
 int io_path_stat(struct io *io, const char *path, msec *ret_mtime, uint64_t *ret_size);
 
+/* Who may do what with it: permission bits.  -ENOENT.  */
+int MUST_CHECK io_path_mode(struct io *io, const char *path, uint32_t *ret_mode);
+
 /* What the file system under path has left for us, and what kind it is.  */
 enum io_fs { IO_FS_DISK, IO_FS_MEMORY, IO_FS_OVERLAY, IO_FS_NETWORK };
 int MUST_CHECK io_fs(struct io *io, const char *path, uint64_t *ret_free, enum io_fs *ret_kind);

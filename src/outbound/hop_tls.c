@@ -26,6 +26,7 @@ void hop_tls_configure(struct client_session *s)
 	enum security_level level = security_of(s)->level;
 	s->config.starttls = level != SECURITY_CLEAR && s->connection->target != s->clear_target;
 	s->config.starttls_required = level > SECURITY_MAY;
+	s->config.implicit_tls = destination_rule(s->site->destination)->implicit_tls;
 	if (security_of(s)->excepted) log_exception(s);
 }
 
@@ -70,11 +71,11 @@ void hop_tls_begin(struct client_session *s)
 /* Version and cipher, and what has proved that it is the right host, where that was to be proved.  */
 static void name_session(struct client_session *s)
 {
-	static const char *const proofs[] = {[SECURITY_BY_RULE] = " verified",
-		[SECURITY_BY_DANE] = " dane",
-		[SECURITY_BY_STS] = " sts"};
 	const struct security *security = security_of(s);
-	const char *proof = security->level >= SECURITY_NAME ? proofs[security->source] : "";
+	const char *proof = security->level == SECURITY_DANE ? " dane"
+		: security->level < SECURITY_NAME            ? ""
+		: security->source == SECURITY_BY_STS        ? " sts"
+							     : " verified";
 	snprintf(s->tls_text, sizeof s->tls_text, STR_FMT "%s", STR_ARG(tls_text(s->tls)), proof);
 }
 
@@ -85,7 +86,7 @@ static void note_handshake(struct client_session *s)
 	s->shaking = false;
 	name_session(s);
 	hop_report_secured(s);
-	smtp_client_secured(&s->client, outbound_now(s->outbound));
+	if (!s->config.implicit_tls) smtp_client_secured(&s->client, outbound_now(s->outbound));
 }
 
 void hop_tls_received(struct client_session *s, struct str octets)

@@ -1,5 +1,5 @@
 /* Who has mail gets a connection: the pump, and what is kept of each destination.  */
-#include "outbound/parts.h"
+#include "outbound/token.h"
 
 #include <stdlib.h>
 
@@ -118,6 +118,7 @@ struct outbound *outbound_new(const struct outbound_parts *parts)
 	list_init(&out->sites);
 	list_init(&out->deliveries);
 	list_init(&out->sessions);
+	list_init(&out->tokens);
 	struct buf why;
 	buf_init(&why, 1000);
 	out->tls = tls_client_context(STR_NONE, &why);
@@ -163,9 +164,10 @@ void outbound_free(struct outbound *out)
 	if (!out) return;
 	out->stopping = true;
 	out->stopped = NULL;
-	io_workers_stop(out->workers); /* mailboxes under way are finished */
 	while (!list_empty(&out->sessions))
 		client_session_stop(client_session_of(out->sessions.next), true);
+	io_workers_stop(out->workers); /* mailboxes under way are finished */
+	tokens_free(out);
 	ASSERT(list_empty(&out->deliveries));
 	while (!list_empty(&out->sites)) {
 		struct site *site = CONTAINER_OF(out->sites.next, struct site, link);

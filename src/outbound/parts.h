@@ -12,7 +12,9 @@ struct outbound {
 	struct queue *queue;
 	struct router *router;
 	const struct domains *domains;
-	struct io_workers *workers; /* write mailboxes */
+	struct io_workers *workers; /* write mailboxes, prove passwords */
+	struct io_fetcher *fetcher; /* for tokens; NULL before the first */
+	struct list tokens;         /* struct token */
 	struct tls_context *tls;
 	struct list ready; /* struct site: has mail that may go */
 	struct list sites;
@@ -31,6 +33,8 @@ struct site {
 	struct list link;       /* in outbound->sites */
 	struct list ready_link; /* in outbound->ready, or in none */
 	struct list idle;       /* struct client_session without work, the last used first */
+	msec login_told;  /* when a failed login was logged; 0: none, or one has worked since */
+	bool warned_open; /* of a password that others may read */
 };
 
 /* outbound.c */

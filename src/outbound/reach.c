@@ -104,6 +104,7 @@ void reach_won(struct connect_race *race, struct connection *connection, int err
 	s->host_len = (uint16_t)host.len;
 	client_session_enter(s, SESSION_GREETING);
 	hop_tls_configure(s);
+	hop_login_configure(s);
 	if (!smtp_client_init(&s->client, &s->config, outbound_now(s->outbound))) {
 		struct outcome o = outcome_local(OUTCOME_DEFERRED, "4.3.0", STR("out of memory"));
 		reach_note_trouble(s, &o);
@@ -113,6 +114,11 @@ void reach_won(struct connect_race *race, struct connection *connection, int err
 	}
 	s->client_live = true;
 	connection_own(connection, s, &client_session_events);
+	if (s->config.implicit_tls) {
+		hop_tls_begin(s);
+		client_session_work(s); /* it may have failed */
+		return;
+	}
 	client_session_watch(s);
 }
 
@@ -129,18 +135,6 @@ bool reach_better_elsewhere(const struct client_session *s)
 		if (theirs == 0 || (all && theirs + theirs / 2 + BETTER_US < mine)) return true;
 	}
 	return false;
-}
-
-/* What the rule demands and we cannot do: mail waits, rather than go without a login.  */
-static bool demands_too_much(struct client_session *s)
-{
-	const struct route_rule *rule = destination_rule(s->site->destination);
-	if (rule->user.len == 0) return false;
-	struct outcome o = outcome_local(OUTCOME_DEFERRED, "4.7.0",
-		STR("logging in is required here by our rules, and not available"));
-	reach_note_trouble(s, &o);
-	reach_give_up(s);
-	return true;
 }
 
 /* Hosts that their domain's TLS policy keeps us from.  */
@@ -165,7 +159,6 @@ void reach_looked_up(struct route_lookup *lookup)
 	log_barred(s);
 	hop_report_looked_up(s);
 	if (lookup->count > 0) {
-		if (demands_too_much(s)) return;
 		reach_try(s, 0);
 		return;
 	}

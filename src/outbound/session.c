@@ -41,6 +41,7 @@ struct client_session *client_session_of_idle(struct list *idle_link)
 
 void client_session_drop_connection(struct client_session *s)
 {
+	hop_login_end(s);
 	hop_tls_end(s);
 	if (s->connection) {
 		s->outbound->stats.connections--;
@@ -134,7 +135,7 @@ const struct io_stream_events client_session_events = {
 
 static void on_ready(struct client_session *s)
 {
-	if (s->state != SESSION_GREETING) return;
+	if (s->state != SESSION_GREETING || !hop_login_done(s)) return;
 	int64_t us = io_now_us(s->outbound->parts.io) - s->connection->began_us;
 	latency_note(s->outbound->parts.latency, &s->lookup.targets[s->connection->target].address,
 		us > UINT32_MAX ? UINT32_MAX : (uint32_t)us, now_of(s));
@@ -167,6 +168,7 @@ static void on_failed(struct client_session *s, const struct outcome *why)
 {
 	bool starting = hop_tls_starting(s);
 	if (starting && tls_failed(s, why)) return;
+	if (s->login && hop_login_failed(s, why)) return;
 	bool greeting = s->state == SESSION_GREETING;
 	bool served = s->served > 0;
 	if (greeting) reach_refused(s, why);
@@ -199,7 +201,7 @@ static void on_event(struct client_session *s, const struct smtp_client_event *e
 		client_session_over(s);
 		break;
 	case SMTP_CLIENT_EVENT_STARTTLS: hop_tls_begin(s); break;
-	case SMTP_CLIENT_EVENT_AUTH: UNREACHABLE(); /* config does not ask for it */
+	case SMTP_CLIENT_EVENT_AUTH: hop_login_step(s, event->challenge); break;
 	}
 }
 

@@ -46,11 +46,13 @@ struct client_session {
 	struct smtp_client_config config;
 	struct smtp_client client;
 	bool client_live;
-	struct tls *tls;       /* NULL in clear */
-	char tls_text[100];    /* of the session that is open */
-	uint32_t clear_target; /* TLS with it has failed and may be done without; NO_TARGET */
-	bool shaking;          /* STARTTLS was answered, the handshake is not done */
-	char host[400];        /* "mx1.example.net[192.0.2.1]:25" */
+	struct hop_login *login; /* NULL: none is under way */
+	bool token_renewed;      /* the token before was not taken */
+	struct tls *tls;         /* NULL in clear */
+	char tls_text[100];      /* of the session that is open */
+	uint32_t clear_target;   /* TLS with it has failed and may be done without; NO_TARGET */
+	bool shaking;            /* STARTTLS was answered, the handshake is not done */
+	char host[400];          /* "mx1.example.net[192.0.2.1]:25" */
 	uint16_t host_len;
 	struct flight flights[FLIGHTS];
 	struct timer timer;
@@ -113,6 +115,19 @@ bool hop_tls_may_go_clear(const struct client_session *s);
 void hop_tls_log_failure(struct client_session *s, struct str why, bool clear);
 /* 0-initialised when the message may go over this connection; else the outcome.  */
 struct outcome hop_tls_fits(const struct client_session *s, const struct envelope *e);
+
+/* hop_login.c */
+/* Whether to log in, by the rule; before the core begins.  */
+void hop_login_configure(struct client_session *s);
+/* The core wants a step.  */
+void hop_login_step(struct client_session *s, struct str challenge);
+/* The core is ready.  False: the next hop has not earned that, the core fails.  */
+bool hop_login_done(struct client_session *s);
+/* The session has failed of the login that is under way.  True: that is dealt with (by another try with a new token, or by
+ * giving up); false: another host may do better.  */
+bool hop_login_failed(struct client_session *s, const struct outcome *why);
+/* Forget the one under way.  */
+void hop_login_end(struct client_session *s);
 
 /* hop_report.c: for who counts what came of TLS.  The look-up has ended / the handshake was done, or has failed / the next hop
  * offers no TLS, or refuses it.  */

@@ -56,6 +56,8 @@ struct route_lookup_private {
 	bool by_latency;
 	bool allow_loopback;
 	bool lmtp;
+	bool login;    /* the rule has a user */
+	bool implicit; /* TLS from the first octet */
 	enum route_tls tls;
 	uint16_t port;
 	bool looped;      /* something was dropped because it leads back here */

@@ -231,7 +231,7 @@ struct resolver *resolver_new(
 	*ret_why = "no memory";
 	if (!r) return NULL;
 	r->io = io;
-	r->later = TEST_LATER_MS;
+	r->later = options->retest ? options->retest : TEST_LATER_MS;
 	list_init(&r->asks);
 	copy_options(r, options);
 	*ret_why = options->validate == DNS_VALIDATE_RESOLVER ? use_stub(r) : use_unbound(r);

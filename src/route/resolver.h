@@ -15,6 +15,7 @@ struct resolver_options {
 	uint32_t server_count;
 	struct str trust_anchor; /* file; empty: the system's root anchor */
 	enum dns_validate validate;
+	msec retest; /* after a self-test that failed, the next; each time longer.  0: a minute */
 	struct log *log;
 };
 

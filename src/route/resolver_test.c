@@ -202,6 +202,33 @@ static void test_forged(void **state)
 	resolver_free(r);
 }
 
+/* Pass questions on to Knot, and answers back; with `strip` as if nobody had asked for signatures.  */
+static void relay(int fd, bool strip)
+{
+	struct sockaddr_in knot_at = {.sin_family = AF_INET,
+		.sin_port = htons(knot.address.port),
+		.sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int behind = socket(AF_INET, SOCK_DGRAM, 0);
+	if (connect(behind, (struct sockaddr *)&knot_at, sizeof(knot_at))) return;
+	for (;;) {
+		unsigned char packet[4096];
+		struct sockaddr_in from;
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(fd, packet, sizeof(packet), 0, (struct sockaddr *)&from, &len);
+		if (n < 12) continue;
+		if (strip && packet[11] == 1) { /* EDNS is at the end, 11 octets: away with it */
+			packet[11] = 0;
+			n -= 11;
+		}
+		if (send(behind, packet, (size_t)n, 0) != n) continue;
+		n = recv(behind, packet, sizeof(packet), 0);
+		if (n > 0) (void)!sendto(fd, packet, (size_t)n, 0, (struct sockaddr *)&from, len);
+	}
+}
+
+static void answer_without_signatures(int fd) { relay(fd, true); }
+static void pass_on(int fd) { relay(fd, false); }
+
 static msec no_wall(void *context)
 {
 	(void)context;
@@ -243,6 +270,43 @@ static void test_nothing_validates(void **state)
 	resolver_free(r);
 	assert_true(str_contains(buf_str(&log.lines), STR("event=dnssec-off")));
 	assert_true(str_contains(buf_str(&log.lines), STR("forged.test")));
+	log_release(&log);
+}
+
+/* What stands between strips signatures, then no more.  */
+static void test_validates_again(void **state)
+{
+	(void)state;
+	struct log log;
+	log_init(&log, LOG_TEXT, LOG_INFO);
+	log.wall = no_wall;
+	log.write = no_write;
+	const char *why;
+	struct net_address stripper = knot.address;
+	int fd = test_udp_socket(&stripper.port);
+	pid_t pid = test_child(NULL, NULL, answer_without_signatures, fd);
+	struct resolver *r = resolver_new(loop.io,
+		&(struct resolver_options){.servers = &stripper,
+			.server_count = 1,
+			.trust_anchor = str_from_c(signed_anchor),
+			.validate = DNS_VALIDATE_SELF,
+			.retest = 200,
+			.log = &log},
+		&why);
+	if (!r) fail_msg("%s", why);
+	struct question q = ask(r, "signed.test", DNS_MX);
+	assert_int_equal(q.result, DNS_FOUND);
+	assert_false(q.secure);
+	test_reap(pid);
+	pid = test_child(NULL, NULL, pass_on, fd);
+	for (int i = 0; i < 100 && !str_contains(buf_str(&log.lines), STR("event=dnssec-on")); i++)
+		test_run_ms(&loop, 100);
+	q = ask(r, "signed.test", DNS_MX);
+	assert_int_equal(q.result, DNS_FOUND);
+	assert_true(q.secure);
+	resolver_free(r);
+	test_reap(pid);
+	close(fd);
 	log_release(&log);
 }
 
@@ -472,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_validation),
 		cmocka_unit_test(test_forged),
 		cmocka_unit_test(test_nothing_validates),
+		cmocka_unit_test(test_validates_again),
 		cmocka_unit_test(test_ended_while_it_is_not_known),
 		cmocka_unit_test(test_anchors_that_cannot_be_used),
 		cmocka_unit_test(test_believing_the_resolver),

@@ -417,6 +417,8 @@ void route_lookup(
 	p->by_latency = rule->latency;
 	p->allow_loopback = rule->allow_loopback;
 	p->lmtp = rule->kind == ROUTE_LMTP;
+	p->login = rule->user.len > 0;
+	p->implicit = rule->implicit_tls;
 	p->tls = rule->tls;
 	p->port = rule->port;
 	if (!begin(p, rule, domain)) tell_soon(p);

@@ -98,7 +98,7 @@ void route_destination_key(struct buf *out, const struct route_rule *rule, struc
 	switch (rule->kind) {
 	case ROUTE_MX: add_domain(out, domain); return;
 	case ROUTE_SMTP:
-		buf_add(out, STR("smtp:"));
+		buf_add(out, rule->implicit_tls ? STR("smtps:") : STR("smtp:"));
 		add_hosts(out, rule);
 		add_terms(out, rule);
 		return;

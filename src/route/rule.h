@@ -34,12 +34,21 @@ struct route_rate {
 	msec per;
 };
 
+/* Where OAuth's tokens come from: client credentials (RFC 6749 4.4).  */
+struct route_token {
+	struct str url; /* empty: not from here */
+	struct str client_id;
+	struct str client_secret_file;
+	struct str scope;
+};
+
 struct route_rule {
 	struct str name; /* as configured, lower case */
 	bool local;      /* made from a `domain` block */
 	enum route_kind kind;
 	const struct route_host *hosts;
 	uint32_t host_count;
+	bool implicit_tls;  /* SMTP: TLS from the first octet */
 	struct str socket;  /* LMTP over a local socket: its path */
 	struct str maildir; /* MAILDIR: path with %{user} and %{domain}, absolute */
 	struct str reject;  /* REJECT: the words */
@@ -48,8 +57,12 @@ struct route_rule {
 	enum route_tls tls;
 	uint32_t connections;
 	struct route_rate rate;
-	struct str user;
+	struct str user; /* to log in as; empty: nobody.  With one of the next three */
 	struct str password_file;
+	const char *const
+		*token_command; /* a program and its arguments, NULL-terminated; NULL: none */
+	struct route_token token;
+	struct str auth; /* the mechanism; empty: the best */
 	bool allow_loopback;
 	msec timeout;         /* 0: RFC 5321 4.5.3.2 */
 	struct map_node node; /* the table's */
@@ -69,7 +82,7 @@ const struct route_rule *route_find(const struct route_table *t, struct str doma
 bool route_name_valid(struct str name);
 
 /* Append what tells destinations apart: mail with the same key shares connections, window and backoff.  "example.net" for
- * MX, "smtp:a:25,b:25", "lmtp:...", "local:example.com", "discard:", "reject:...".  Hosts that a rule names get ";user=U" and ";tls=T"
+ * MX, "smtp:a:25,b:25", "smtps:...", "lmtp:...", "local:example.com", "discard:", "reject:...".  Hosts that a rule names get ";user=U" and ";tls=T"
  * (any but opportunistic) behind: what connections have agreed upon is not for others to share.  */
 void route_destination_key(struct buf *out, const struct route_rule *rule, struct str domain);
 

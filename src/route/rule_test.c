@@ -113,6 +113,9 @@ static void test_keys(void **state)
 	smtp.tls = ROUTE_TLS_VERIFY;
 	assert_key(&smtp, "example.net",
 		"smtp:relay-a.example:25,[2001:db8::1]:2525;user=bob;tls=verify");
+	smtp.implicit_tls = true;
+	assert_key(&smtp, "example.net",
+		"smtps:relay-a.example:25,[2001:db8::1]:2525;user=bob;tls=verify");
 	struct route_rule lmtp = {
 		.kind = ROUTE_LMTP, .hosts = two, .host_count = 1, .tls = ROUTE_TLS_OPPORTUNISTIC};
 	assert_key(&lmtp, "example.net", "lmtp:relay-a.example:25");

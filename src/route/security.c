@@ -117,9 +117,8 @@ static void by_sts(struct security *s, const struct security_facts *f)
 	}
 }
 
-void security_decide(const struct security_facts *f, struct security *ret)
+static void decide(const struct security_facts *f, struct security *s)
 {
-	struct security *s = ret;
 	*s = (struct security){.host_known = f->configured || f->mx_secure};
 	add_name(s, f->host);
 	by_rule(s, f);
@@ -137,4 +136,12 @@ void security_decide(const struct security_facts *f, struct security *ret)
 	}
 	if (f->tlsa_state == TLSA_FOUND) by_dane(s, f);
 	if (s->level != SECURITY_DANE && f->sts && f->sts->mode != STS_NONE) by_sts(s, f);
+}
+
+void security_decide(const struct security_facts *f, struct security *ret)
+{
+	decide(f, ret);
+	if (ret->level != SECURITY_MAY || (!f->login && !f->implicit)) return;
+	ret->level = SECURITY_TLS;
+	say(ret, "any TLS%s", f->implicit ? ", from the first octet" : ", for the login");
 }

@@ -41,6 +41,8 @@ struct security_facts {
 	bool local;                            /* a socket, or LMTP: rule alone counts */
 	bool configured;                       /* the host stands in the rule */
 	const struct tls_exception *exception; /* for the domain, in force; or NULL */
+	bool login;                            /* we log in there */
+	bool implicit;                         /* TLS from the first octet */
 	bool mx_secure;                        /* by DNSSEC, the domain does have this host */
 	struct str domain;                     /* of the recipients; what names the hosts */
 	struct str host;                       /* the exchanger, or the configured host */

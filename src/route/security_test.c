@@ -113,6 +113,20 @@ static const struct row rows[] = {
 	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .exception = &exception, .tlsa_state = TLSA_FAILED},
 		"opportunistic by rule mx.far.test: opportunistic, by an exception until 2027-01-31"},
 	{{.rule = ROUTE_TLS_OFF, .exception = &exception}, "clear by rule mx.far.test: off"},
+
+	/* Who logs in does not do so in clear, unless that was said.  */
+	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .configured = true, .login = true},
+		"any TLS by rule known mx.far.test: any TLS, for the login"},
+	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .local = true, .login = true},
+		"any TLS by rule mx.far.test: any TLS, for the login"},
+	{{.rule = ROUTE_TLS_VERIFY, .configured = true, .exception = &exception, .login = true},
+		"any TLS by rule known mx.far.test: any TLS, for the login"},
+	{{.rule = ROUTE_TLS_VERIFY, .configured = true, .login = true},
+		"verified by rule known mx.far.test: verify"},
+	{{.rule = ROUTE_TLS_OPPORTUNISTIC, .configured = true, .implicit = true},
+		"any TLS by rule known mx.far.test: any TLS, from the first octet"},
+	{{.rule = ROUTE_TLS_OFF, .configured = true, .login = true},
+		"clear by rule known mx.far.test: off"},
 	{{.rule = ROUTE_TLS_REQUIRED, .local = true, .configured = true, TLSA(good)},
 		"any TLS by rule known mx.far.test: required"},
 };

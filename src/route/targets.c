@@ -158,6 +158,8 @@ static void decide_security(struct route_lookup_private *p, struct host *h)
 		.rule = p->tls,
 		.local = p->lmtp,
 		.configured = p->configured,
+		.login = p->login,
+		.implicit = p->implicit,
 		.exception = route_exception(p),
 		.mx_secure = l->secure,
 		.domain = str_from_c(l->ascii),

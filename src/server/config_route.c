@@ -40,6 +40,12 @@ const struct config_key config_route_keys[] = {
 		.help = "for AUTH at the next hop"},
 	{"password_file", CONFIG_PATH, offsetof(struct route_rule, password_file), "\"\"",
 		.help = "file with that user's password"},
+	{"token_command", CONFIG_OTHER, offsetof(struct route_rule, token_command), "[]",
+		.read = config_read_token_command, .help = "program that prints a token of OAuth"},
+	{"token", CONFIG_BLOCK, offsetof(struct route_rule, token), .keys = config_token_keys,
+		.help = "where to get a token of OAuth"},
+	{"auth", CONFIG_OTHER, offsetof(struct route_rule, auth), "\"\"", .read = config_read_auth,
+		.help = "the mechanism to log in with"},
 	{"allow_loopback", CONFIG_BOOL, offsetof(struct route_rule, allow_loopback), "false",
 		.help = "whether an exchanger may be on this machine"},
 	{"timeout", CONFIG_TIME, offsetof(struct route_rule, timeout), "0", 0, DAYS(1),
@@ -59,8 +65,8 @@ static bool starts(struct str s, struct str scheme, struct str *ret_rest)
 static const char *wanted(unsigned allowed)
 {
 	return allowed & CONFIG_TO_MAILDIR
-		? "maildir:PATH, lmtp:/SOCKET, lmtp:HOST:PORT, smtp:HOST:PORT or discard: is wanted"
-		: "mx, smtp:HOST:PORT, a list of those, lmtp:HOST:PORT, lmtp:/SOCKET, discard: or reject:REASON is wanted";
+		? "maildir:PATH, lmtp:/SOCKET, lmtp:HOST:PORT, smtp:HOST:PORT, smtps:HOST:PORT or discard: is wanted"
+		: "mx, smtp:HOST:PORT, smtps:HOST:PORT, a list of those, lmtp:HOST:PORT, lmtp:/SOCKET, discard: or reject:REASON is wanted";
 }
 
 static bool host_fine(struct str host)
@@ -69,20 +75,31 @@ static bool host_fine(struct str host)
 	return net_parse(host, &address) || domain_valid(host, false);
 }
 
-/* One "smtp:HOST[:PORT]" or "lmtp:HOST[:PORT]" of perhaps several, which must all be of one kind.  */
+struct host_scheme {
+	struct str prefix;
+	enum route_kind kind;
+	bool implicit_tls;
+	uint16_t port;
+};
+
+/* "smtp:HOST[:PORT]" and its like, of perhaps several, which must all be of one kind.  */
 static bool read_host(struct config_reader *r, const struct ucl_value *v, struct route_rule *rule,
 	struct route_host *to)
 {
+	static const struct host_scheme schemes[] = {{STR("smtp:"), ROUTE_SMTP, false, 25},
+		{STR("smtps:"), ROUTE_SMTP, true, 465}, {STR("lmtp:"), ROUTE_LMTP, false, 24}};
+	const struct host_scheme *scheme = NULL;
 	struct str rest, host;
 	uint16_t port;
-	bool lmtp = str_istarts(v->text, STR("lmtp:"));
-	if (!starts(v->text, STR("smtp:"), &rest) && !starts(v->text, STR("lmtp:"), &rest))
+	for (size_t i = 0; i < ARRAY_LEN(schemes) && !scheme; i++)
+		if (starts(v->text, schemes[i].prefix, &rest)) scheme = &schemes[i];
+	if (!scheme) return false;
+	bool other = rule->kind != scheme->kind || rule->implicit_tls != scheme->implicit_tls;
+	if (rule->host_count && other) return false;
+	if (!units_host_port(rest, scheme->port, &host, &port) || !port || !host_fine(host))
 		return false;
-	enum route_kind kind = lmtp ? ROUTE_LMTP : ROUTE_SMTP;
-	if (rule->host_count && rule->kind != kind) return false;
-	if (!units_host_port(rest, lmtp ? 24 : 25, &host, &port) || !port || !host_fine(host))
-		return false;
-	rule->kind = kind;
+	rule->kind = scheme->kind;
+	rule->implicit_tls = scheme->implicit_tls;
 	*to = (struct route_host){config_copy(r, host, true), port};
 	rule->host_count++;
 	return true;
@@ -175,15 +192,6 @@ void config_add_rule(struct config_reader *r, struct route_rule *rule, struct pl
 		STR_ARG(rule->name));
 }
 
-static void check_rule(struct config_reader *r, const struct ucl_value *v, const char *where,
-	const struct route_rule *rule)
-{
-	if (rule->user.len && !rule->password_file.len)
-		config_wrong(r, v, where, "user needs password_file");
-	if (rule->password_file.len && !rule->user.len)
-		config_wrong(r, v, where, "password_file needs user");
-}
-
 static void read_rule(struct config_reader *r, const struct ucl_value *v)
 {
 	char where[300];
@@ -199,7 +207,7 @@ static void read_rule(struct config_reader *r, const struct ucl_value *v)
 	struct route_rule *rule = config_new_rule(r, v, where);
 	if (!rule) return;
 	where[strlen(where) - 1] = 0;
-	check_rule(r, v, where, rule);
+	config_check_login(r, v, where, rule);
 	rule->name = config_copy(r, v->key, true);
 	config_add_rule(r, rule, v->place);
 }

@@ -50,6 +50,7 @@ struct config_key {
 
 extern const struct config_key config_keys[]; /* of struct config; ends with a row without key */
 extern const struct config_key config_route_keys[]; /* of struct route_rule */
+extern const struct config_key config_token_keys[]; /* of struct route_token */
 extern const struct config_key config_domain_keys[];
 extern const struct config_key config_account_keys[]; /* of struct usage_options */
 extern const struct config_key config_listen_keys[];
@@ -101,6 +102,14 @@ void config_read_exceptions(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
 void config_read_ranges(
 	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+
+void config_read_token_command(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+void config_read_auth(
+	struct config_reader *r, const struct ucl_value *v, const char *where, void *field);
+/* What a rule says of logging in has to make sense together; v: its block.  */
+void config_check_login(struct config_reader *r, const struct ucl_value *v, const char *where,
+	const struct route_rule *rule);
 
 /* A rule with the defaults of `route`; NULL: no memory (said).  */
 struct route_rule *config_new_rule(

@@ -1,85 +1,7 @@
-#include "server/config.h"
+#include "server/config_play_test.h"
 
-#include "base/test.h"
 #include "io/file.h"
 #include "server/config_schema.h"
-
-static char directory[] = "/tmp/rockdove-config-XXXXXX";
-static char path[64];
-
-static int make_directory(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory)) return -1;
-	snprintf(path, sizeof path, "%s/conf", directory);
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	unlink(path);
-	return rmdir(directory);
-}
-
-struct fixture {
-	struct io *io;
-	struct config *c;
-	struct buf said;
-};
-
-static void read_path(struct fixture *f, struct str file)
-{
-	f->io = io_new();
-	assert_non_null(f->io);
-	buf_init(&f->said, 1 << 16);
-	f->c = config_read(f->io, file, STR("Mail.Example.com"), &f->said);
-}
-
-static void read_text(struct fixture *f, const char *text)
-{
-	FILE *file = fopen(path, "w");
-	assert_non_null(file);
-	assert_true(fputs(text, file) >= 0);
-	assert_int_equal(fclose(file), 0);
-	read_path(f, str_from_c(path));
-}
-
-static void end(struct fixture *f)
-{
-	config_free(f->c);
-	buf_release(&f->said);
-	io_free(f->io);
-}
-
-static struct config *good(struct fixture *f, const char *text)
-{
-	read_text(f, text);
-	assert_str(buf_str(&f->said), "");
-	assert_non_null(f->c);
-	return f->c;
-}
-
-/* The complaints about text, with the file's name as @.  */
-static void bad(const char *text, const char *wanted)
-{
-	struct fixture f;
-	struct buf shown;
-	read_text(&f, text);
-	assert_null(f.c);
-	buf_init(&shown, 1 << 16);
-	struct str rest = buf_str(&f.said), line;
-	while (rest.len) {
-		str_cut(&rest, '\n', &line);
-		bool here = str_starts(line, str_from_c(path));
-		buf_add(&shown, here ? STR("@") : STR(""));
-		buf_add(&shown, here ? str_skip(line, strlen(path)) : line);
-		buf_add_c(&shown, '\n');
-	}
-	assert_str(buf_str(&shown), wanted);
-	buf_release(&shown);
-	end(&f);
-}
 
 static void assert_bind(const struct net_address *a, const char *wanted)
 {
@@ -570,7 +492,7 @@ static void wrong_routes(void **state)
 {
 	(void)state;
 	static const char wanted[] =
-		"mx, smtp:HOST:PORT, a list of those, lmtp:HOST:PORT, lmtp:/SOCKET, discard: or "
+		"mx, smtp:HOST:PORT, smtps:HOST:PORT, a list of those, lmtp:HOST:PORT, lmtp:/SOCKET, discard: or "
 		"reject:REASON is wanted\n";
 	char text[512];
 	snprintf(text, sizeof text, "@:1: route \"*\".to: \"smtp:\" will not do; %s", wanted);
@@ -589,8 +511,6 @@ static void wrong_routes(void **state)
 	bad("route a_b..c { }\n",
 		"@:1: route: \"a_b..c\" will not do; it is route \"example.net\" { ... }, route "
 		"\".example.net\" { ... } for its subdomains, or route \"*\" { ... }\n");
-	bad("route * { user = a }\n", "@:1: route \"*\": user needs password_file\n");
-	bad("route * { password_file = a }\n", "@:1: route \"*\": password_file needs user\n");
 	bad("domain a.example { }\nroute A.example { }\n",
 		"@:2: \"a.example\" is there already, as a domain, a route or this machine's own name\n");
 }
@@ -599,7 +519,7 @@ static void wrong_domains(void **state)
 {
 	(void)state;
 	static const char wanted[] =
-		"maildir:PATH, lmtp:/SOCKET, lmtp:HOST:PORT, smtp:HOST:PORT or discard: is wanted\n";
+		"maildir:PATH, lmtp:/SOCKET, lmtp:HOST:PORT, smtp:HOST:PORT, smtps:HOST:PORT or discard: is wanted\n";
 	char text[512];
 	snprintf(text, sizeof text, "@:1: domain \"a.example\".deliver: \"mx\" will not do; %s",
 		wanted);

@@ -2,6 +2,7 @@
  * configuration names, all system calls but those it needs.  */
 #include "io/confine.h"
 #include "io/file.h"
+#include "io/warden.h"
 #include "server/parts.h"
 
 #include <errno.h>
@@ -199,6 +200,24 @@ static void log_sandbox(struct server *s, const struct sandbox *b)
 	log_end(s->log);
 }
 
+/* The commands of the routes are all that can be run later.  */
+static int start_warden(struct server *s, const struct config *c)
+{
+	uint32_t count = 0, used = 0;
+	for (struct map_node *n = NULL; (n = map_next(&c->routes.names, n));)
+		count += CONTAINER_OF(n, struct route_rule, node)->token_command != NULL;
+	if (count == 0) return 0;
+	const char *const **commands = calloc(count, sizeof *commands);
+	if (!commands) return -ENOMEM;
+	for (struct map_node *n = NULL; (n = map_next(&c->routes.names, n));) {
+		const struct route_rule *rule = CONTAINER_OF(n, struct route_rule, node);
+		if (rule->token_command) commands[used++] = rule->token_command;
+	}
+	int error = io_warden_start(s->io, commands, count);
+	free(commands);
+	return error;
+}
+
 bool server_confine(struct server *s, int *ret_exit, const char **ret_what, const char **ret_why)
 {
 	struct sandbox *b = s->sandbox = calloc(1, sizeof *b);
@@ -209,6 +228,11 @@ bool server_confine(struct server *s, int *ret_exit, const char **ret_what, cons
 	b->paths = b->calls = -ENOSYS;
 	if (server_config(s)->sandbox) {
 		if (!grant_all(b, s->io, server_config(s))) return false;
+		int error = start_warden(s, server_config(s));
+		if (error) {
+			*ret_exit = fail(EX_OSERR, ret_what, "token_command", ret_why, error);
+			return false;
+		}
 		b->paths = io_confine_paths(s->io, b->grants, b->count);
 		b->calls = io_confine_calls(s->io);
 	}

@@ -32,6 +32,7 @@ struct server_usage {
 	struct buf text; /* the worker's while saving */
 	int error;
 	bool saving;
+	bool urgent; /* what has changed meanwhile is to be saved at once */
 	char *path;
 };
 
@@ -65,13 +66,18 @@ static void save_run(struct io_work *work)
 	x->error = io_file_save(x->server->io, x->path, buf_str(&x->text));
 }
 
+static void save(struct server_usage *x);
+
 static void save_done(struct io_work *work)
 {
 	struct server_usage *x = CONTAINER_OF(work, struct server_usage, save);
 	x->saving = false;
 	buf_release(&x->text);
 	if (x->error) complain(x, str_from_c(strerror(-x->error)));
-	if (x->usage.changed) server_usage_changed(x->server);
+	if (x->urgent)
+		save(x);
+	else if (x->usage.changed)
+		server_usage_changed(x->server);
 }
 
 static void save(struct server_usage *x)
@@ -84,9 +90,17 @@ static void save(struct server_usage *x)
 		return;
 	}
 	x->saving = true;
+	x->urgent = false;
 	x->save.run = save_run;
 	x->save.done = save_done;
 	io_work(s->history_workers, &x->save);
+}
+
+/* Who is held must be so after a crash as well.  */
+static void save_now(struct server_usage *x)
+{
+	x->usage.changed = x->urgent = true;
+	save(x);
 }
 
 static void save_timer(struct timer *timer)
@@ -170,7 +184,7 @@ static void held(const struct usage_account *a, void *context)
 		STR("it may have been taken over; `rockdove user release` lets it and its mail go"));
 	log_end(log);
 	sweep_begin(x, a->name, QUEUE_HOLD);
-	save(x);
+	save_now(x);
 }
 
 static void released(const struct usage_account *a, void *context)
@@ -181,7 +195,7 @@ static void released(const struct usage_account *a, void *context)
 	log_str(x->server->log, "by", STR("operator"));
 	log_end(x->server->log);
 	sweep_begin(x, a->name, QUEUE_RELEASE);
-	save(x);
+	save_now(x);
 }
 
 /* ---- begin and end ---- */

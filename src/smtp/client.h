@@ -37,7 +37,7 @@ struct smtp_offer {
 	uint32_t rcpt_max;        /* LIMITS RCPTMAX; 0: not said.  The caller splits by it */
 	uint32_t mail_max;        /* LIMITS MAILMAX; 0: not said.  smtp_client_ready heeds it */
 	uint32_t rcpt_domain_max; /* LIMITS RCPTDOMAINMAX; 0: not said.  The caller splits by it */
-	char auth[128];           /* mechanisms, separated by spaces, NUL-terminated */
+	char auth[256];           /* mechanisms, separated by spaces, NUL-terminated */
 };
 
 struct smtp_client_config {

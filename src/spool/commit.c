@@ -19,6 +19,8 @@
 #include <errno.h>
 #include <limits.h>
 
+enum { LARGE_BATCH = 256 << 10 }; /* octets, on average over a segment */
+
 /* ---- composing ---- */
 
 bool commit_fits(const struct spool *s, uint64_t octets, uint64_t summary_octets)
@@ -333,6 +335,9 @@ static bool open_segment(struct spool *s)
 	summary_init(&s->summary, s->seed);
 	s->summary.last_id = s->last_id;
 	s->open = g;
+	uint64_t batches = s->stats.syncs - s->opened_syncs;
+	s->large_batches = batches > 0 && s->segment_size / batches >= LARGE_BATCH;
+	s->opened_syncs = s->stats.syncs;
 	maker_look(s);
 	return true;
 }

@@ -135,6 +135,8 @@ struct spool {
 	struct segment *open;   /* being written; NULL: the next batch opens one */
 	struct summary summary; /* of the open one */
 	uint64_t generation;    /* the highest used */
+	uint64_t opened_syncs;  /* stats.syncs when the open one was opened */
+	bool large_batches;     /* the last one took few of them: maker.c */
 	uint64_t last_id;
 	uint64_t seed; /* of hashes */
 

@@ -1,6 +1,7 @@
 /* Keeps a few free segments ready, each written once with zeros so that a later sync of records
  * touches nothing but data; gives back files that are too many.  Works in the background; who
- * finds no free segment does not wait for it.  */
+ * finds no free segment does not wait for it: the file grows.  While batches are large none is made,
+ * for then growing costs a sync little, and the disk has every octet to write once instead of twice.  */
 #include "spool/internal.h"
 
 #include <errno.h>
@@ -136,7 +137,8 @@ void maker_look(struct spool *s)
 		k->number = g->number;
 		return give_work(k, run_unlink, unlink_done);
 	}
-	if (s->segments.free_count >= READY || io_now(s->io) < k->not_before) return;
+	if (s->large_batches || s->segments.free_count >= READY) return;
+	if (io_now(s->io) < k->not_before) return;
 	if (!health_disk_room(s, 2 * s->segment_size)) return;
 	k->number = segments_number(&s->segments);
 	k->size = s->segment_size;

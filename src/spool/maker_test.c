@@ -60,6 +60,28 @@ static void too_many_are_given_back(void **state)
 	bench_end(&b);
 }
 
+/* While batches are large the log grows by itself; when they are small again files are made.  */
+static void none_is_made_while_batches_are_large(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct bench_message m;
+	bench_init(&b, 1 << 20);
+	bench_open(&b);
+	bench_run(&b, 100);
+	assert_int_equal(b.spool->segments.free_count, 2);
+	for (int i = 0; i < 20; i++) bench_accept(&b, &m, 1, 400 << 10);
+	bench_run(&b, 100);
+	assert_true(b.spool->large_batches);
+	assert_int_equal(b.spool->segments.free_count, 0);
+	for (int i = 0; i < 600; i++) bench_accept(&b, &m, 1, 10);
+	bench_run(&b, 100);
+	assert_false(b.spool->large_batches);
+	assert_int_equal(b.spool->segments.free_count, 2);
+	spool_check(b.spool);
+	bench_end(&b);
+}
+
 static void those_of_another_size_are_replaced(void **state)
 {
 	(void)state;
@@ -114,6 +136,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_few_are_ready),
 		cmocka_unit_test(too_many_are_given_back),
+		cmocka_unit_test(none_is_made_while_batches_are_large),
 		cmocka_unit_test(those_of_another_size_are_replaced),
 		cmocka_unit_test(without_room_none_is_made_and_mail_goes_on),
 	};

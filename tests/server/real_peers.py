@@ -52,6 +52,7 @@ showq     unix  n - n - - showq
 error     unix  - - n - - error
 retry     unix  - - n - - error
 virtual   unix  - n n - - virtual
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 anvil     unix  - - n - 1 anvil
 postlog   unix-dgram n - n - 1 postlogd
 """
@@ -130,15 +131,21 @@ class Postfix:
         return Maildir(self.directory / "mail" / user)
 
     def log(self):
-        return (self.directory / "log").read_text(errors="replace")
+        file = self.directory / "log"
+        return file.read_text(errors="replace") if file.exists() else ""
 
     def sendmail(self, sender, recipients, content, *options):
         subprocess.run([need("sendmail"), "-C", str(self.directory / "etc"), "-i", *options, "-f", sender, *recipients],
                        input=content, check=True, capture_output=True, timeout=30)
 
 
+# A name server of its own for a program and all that it starts: resolv.conf knows no ports.
+WITH_RESOLVER = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"']
+
+
 @contextlib.contextmanager
-def postfix(users):
+def postfix(users, more="", resolver=None):
+    """more: lines of main.cf; resolver: the address of the name server it is to ask, on port 53."""
     need("postfix")
     with public_directory() as directory, Policy() as policy:
         port, relay = free_port(), free_port()
@@ -146,13 +153,20 @@ def postfix(users):
             (directory / name).mkdir()
         shutil.chown(directory / "data", "postfix")
         os.chown(directory / "mail", NOBODY, NOBODY)
-        (directory / "etc" / "main.cf").write_text(MAIN.format(
+        # What is set twice is warned of, and postlogd, which would take that, does not start for it.
+        again = {line.split("=")[0].strip() for line in more.splitlines()}
+        main = "".join(line + "\n" for line in MAIN.splitlines() if line.split("=")[0].strip() not in again)
+        (directory / "etc" / "main.cf").write_text(main.format(
             directory=directory, daemons=POSTFIX_DAEMONS, policy=policy.port, relay=relay, nobody=NOBODY,
-            users=", ".join(f"{{ {u}@post.test = {u}/ }}" for u in users)))
+            users=", ".join(f"{{ {u}@post.test = {u}/ }}" for u in users)) + more)
+        wrapper = []
+        if resolver:
+            (directory / "resolv.conf").write_text(f"nameserver {resolver}\noptions edns0 trust-ad\n")
+            wrapper = [*WITH_RESOLVER, str(directory / "resolv.conf")]
         (directory / "etc" / "master.cf").write_text(MASTER.format(port=port))
         subprocess.run([need("postfix"), "-c", str(directory / "etc"), "check"], check=True, capture_output=True, timeout=60)
         # A session of its own: a leaving master signals its process group.
-        with running([POSTFIX_DAEMONS + "/master", "-c", str(directory / "etc"), "-s"], start_new_session=True,
+        with running([*wrapper, POSTFIX_DAEMONS + "/master", "-c", str(directory / "etc"), "-s"], start_new_session=True,
                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             wait_for(lambda: answers(port), 20, "Postfix answers")
             yield Postfix(directory, port, relay, policy)
@@ -225,6 +239,47 @@ def dovecot(users, full=(), port=None):
             yield Dovecot(directory, port)
 
 
+DOVECOT_AUTH = """\
+base_dir = {directory}/run
+state_dir = {directory}/run
+log_path = {directory}/log
+protocols =
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = {mechanisms}
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {directory}/passwords
+}}
+userdb {{
+  driver = static
+  args = uid={nobody} gid={nobody} home=/nonexistent
+}}
+service auth {{
+  unix_listener {directory}/auth {{
+    mode = 0666
+  }}
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def dovecot_auth(passwords, mechanisms="plain login scram-sha-1 scram-sha-256"):
+    """Dovecot as the one who checks logins for another server: the path of its socket."""
+    with public_directory() as directory:
+        (directory / "passwords").write_text("".join(f"{name}:{{PLAIN}}{word}\n" for name, word in passwords.items()))
+        (directory / "conf").write_text(DOVECOT_AUTH.format(directory=directory, mechanisms=mechanisms, nobody=NOBODY))
+        with running([need("dovecot"), "-F", "-c", str(directory / "conf")], stderr=subprocess.DEVNULL):
+            wait_for((directory / "auth").exists, 20, "Dovecot answers")
+            yield directory / "auth"
+
+
 # ---- smtp-sink ------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
@@ -288,10 +343,10 @@ class Wire:
 class DnsMeddler:
     """Stands between a resolver and a DNS server: `meddle(answer)` gives the answer to pass on, or None to lose it."""
 
-    def __init__(self, port, meddle=lambda answer: answer):
+    def __init__(self, port, meddle=lambda answer: answer, address=("127.0.0.1", 0)):
         self.port_behind, self.meddle, self.questions = port, meddle, 0
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(address)
         self.port = self.socket.getsockname()[1]
         self.stopping = False
         threading.Thread(target=self.serve, daemon=True).start()
@@ -321,6 +376,6 @@ class DnsMeddler:
     def close(self):
         self.stopping = True
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.sendto(b"", ("127.0.0.1", self.port))
+            s.sendto(b"", self.socket.getsockname())
         time.sleep(0.05)
         self.socket.close()

@@ -1,17 +1,21 @@
 """DANE: what signed zones say of a host's certificate, and what becomes of the mail.  Knot signs, libunbound validates."""
+import datetime
 import hashlib
+import json
 import os
 import ssl
 import subprocess
 
+import dns.flags as dns_flags
 import dns.message as dns_message
 import dns.rdatatype as dns_type
 import pytest
 
 from harness import free_port, need, queued_id, wait_for
 from peers import Authority, Hop, dns
-from real_peers import DnsMeddler
+from real_peers import DnsMeddler, postfix
 from test_dns import trust_anchor
+from test_tls import SecureTalk
 
 LOCAL = 'domain "example.com" { users = "*" }\nqueue { retry = ["1s"] }\n'
 
@@ -330,6 +334,30 @@ def test_servers_that_are_believed_and_do_not_validate(world, hops, authority):
     assert "TLS: opportunistic\n" in shown(server)
 
 
+# ---- REQUIRETLS -------------------------------------------------------------------------------------
+
+def test_requiretls_wants_hosts_that_are_known_to_be_right(world, hops, authority):
+    """RFC 8689 4.2.1: a certificate alone proves only a name that DNS has told, so DNS has to be secure."""
+    show = Show(authority, "mx.signed.test", "mx.other.test")
+    hop = hops(tls=show.context, extensions=("PIPELINING", "REQUIRETLS"))
+    w = world(hop.port, zone(hop.port, tlsa(show.file), "plain MX 10 bare\nbare A 127.0.1.1\n"),
+              other_test="@ MX 10 mx\nmx A 127.0.1.1\n")
+    server = w.server(authority=authority)
+    for address in ("x@signed.test", "x@other.test"):
+        with SecureTalk(server.port) as t:
+            t.expect("EHLO c", "250")
+            t.expect("MAIL FROM:<sender@example.com> REQUIRETLS", "250")
+            t.expect(f"RCPT TO:<{address}>", "250")
+            t.expect("DATA", "354")
+            t.send("Subject: secret\r\n\r\nsecret\r\n.\r\n")
+            queued_id(t.reply())
+    hop.wait()
+    bounce = server.mailbox("sender", "example.com").wait()[0].decode()
+    assert "5.7.30" in bounce and "x@other.test" in bounce and "neither DNSSEC nor MTA-STS vouches" in " ".join(bounce.split())
+    assert [r for _, r, _ in hop.messages] == [["x@signed.test"]]
+    assert hop.commands("MAIL") == ["MAIL FROM:<sender@example.com> REQUIRETLS"]
+
+
 # ---- exceptions ------------------------------------------------------------------------------------
 
 def test_exceptions_end(world, hops, authority):
@@ -363,3 +391,115 @@ def test_exceptions_that_will_not_do(make_server, text, complaint):
     server = make_server(LOCAL + text + "\n", start=False)
     result = server.run("serve", "--check")
     assert result.returncode == 78 and complaint in result.stderr.decode(), result.stderr
+
+
+# ---- Postfix, both ways ------------------------------------------------------------------------------
+
+def test_postfix_as_a_next_hop(world, make_server, tmp_path, authority):
+    """Its TLS, and its key in DNS; then another key in DNS."""
+    chain, key = authority.issue("whoever.test", days=-1)
+    tls = f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {chain}\nsmtpd_tls_key_file = {key}\nsmtpd_tls_loglevel = 1\n"
+    with postfix(["alice"], tls) as hop:
+        def to_postfix(record):
+            return f"@ MX 10 mx\nmx A 127.0.0.1\n_{hop.port}._tcp.mx {record}\n"
+        with dns(tmp_path / "zones", {"post.test": to_postfix(tlsa(chain))}, signed=True) as port:
+            server = make_server(LOCAL + f'dns {{ servers = ["127.0.0.1:{port}"], trust_anchor = '
+                                 f'"{trust_anchor(tmp_path / "zones", "post.test")}" }}\n'
+                                 f'route "*" {{ to = mx, port = {hop.port}, allow_loopback = true, tls = dane }}\n')
+            id = send(server, "alice@post.test")
+            assert b"hello" in hop.mailbox("alice").wait()[0]
+            assert 'GCM_SHA384 dane"' in server.wait_log("event=delivered", id)
+            wait_for(lambda: "TLS connection established from" in hop.log(), 10)
+        with dns(tmp_path / "zones2", {"post.test": to_postfix(WRONG)}, signed=True) as port:
+            other = make_server(LOCAL + f'dns {{ servers = ["127.0.0.1:{port}"], trust_anchor = '
+                                f'"{trust_anchor(tmp_path / "zones2", "post.test")}" }}\n'
+                                f'route "*" {{ to = mx, port = {hop.port}, allow_loopback = true, tls = dane }}\n', name="other")
+            send(other, "alice@post.test")
+            waits_because(other, "no matching DANE TLSA records")
+        assert len(hop.mailbox("alice").files()) == 1
+
+
+def vouching(answer):
+    """As a resolver on this machine would answer that has validated what is signed."""
+    message = dns_message.from_wire(answer)
+    if any(s.rdtype == dns_type.RRSIG for s in [*message.answer, *message.authority]):
+        message.flags |= dns_flags.AD
+    message.flags |= dns_flags.RA
+    return message.to_wire()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_postfix_verifies_us(make_server, tmp_path, right):
+    """Postfix, level dane-only, comes to our listener by DNS; the key there is ours, or it is not."""
+    port = free_port("127.0.1.1")
+    server = make_server(f'domain "signed.test" {{ users = "*" }}\nlisten mx {{ bind = ["127.0.1.1:{port}"] }}\n', listen=False)
+    record = tlsa(server.state / "tls/cert.pem") if right else WRONG
+    with dns(tmp_path / "dns", {"signed.test": zone(port, record)}, signed=True) as dns_port:
+        resolver = DnsMeddler(dns_port, vouching, (f"127.77.{port >> 8}.{port & 255}", 53))
+        try:
+            more = ("relayhost =\nsmtp_dns_support_level = dnssec\nsmtp_host_lookup = dns\nsmtp_tls_security_level = dane-only\n"
+                    "smtp_tls_loglevel = 1\n"
+                    f"transport_maps = inline:{{ {{ signed.test = smtp:signed.test:{port} }} }}\n")
+            with postfix(["alice"], more, resolver.socket.getsockname()[0]) as sender:
+                sender.sendmail("alice@post.test", ["bob@signed.test"], b"Subject: proven\r\n\r\nhello\r\n")
+                if right:
+                    assert b"Subject: proven" in server.mailbox("bob", "signed.test").wait(timeout=30)[0]
+                    assert "Verified TLS connection established to mx.signed.test" in sender.log()
+                else:
+                    wait_for(lambda: "Server certificate not trusted" in sender.log() or "not verified" in sender.log(), 30)
+                    assert not server.mailbox("bob", "signed.test").files()
+        finally:
+            resolver.close()
+
+
+# ---- rockdove route --probe ------------------------------------------------------------------------
+
+def probed(server, address="x@signed.test", roots="/dev/null"):
+    environment = dict(os.environ, SSL_CERT_FILE=str(roots), SSL_CERT_DIR="/nowhere")
+    text = server.run("route", "--probe", address, check=True, env=environment).stdout.decode()
+    found = json.loads(server.run("route", "--probe", "--json", address, check=True, env=environment).stdout)
+    return text, [h["probe"] for h in found["targets"][0]["hosts"]]
+
+
+def test_probe_dane(world, hops, authority):
+    show = Show(authority, "another.test", days=-1)
+    good = hops(tls=show.context, extensions=("PIPELINING", "SIZE 1000", "REQUIRETLS"))
+    bad = hops(tls=Show(authority, "mx2.signed.test").context, host="127.0.1.2", port=good.port)
+    stripped_one = hops(host="127.0.1.3", port=good.port)
+    more = (f"@ MX 20 mx2\nmx2 A 127.0.1.2\n_{good.port}._tcp.mx2 {WRONG}\n"
+            f"@ MX 30 mx3\nmx3 A 127.0.1.3\n_{good.port}._tcp.mx3 {WRONG}\n@ MX 40 mx4\nmx4 A 127.0.1.4\n")
+    server = world(good.port, zone(good.port, tlsa(show.file), more)).server()
+    text, (one, two, three, four) = probed(server, roots=authority.roots)
+    assert one["dane"] == "" and one["authority"] == "hostname mismatch"
+    assert one["tls"] == "TLSv1.3 TLS_AES_256_GCM_SHA384" and one["verdict"] == "mail would go over TLS"
+    assert one["offers"] == ["PIPELINING", "REQUIRETLS", "SIZE 1000"]
+    certificate = one["certificate"]
+    assert certificate["subject"] == "CN=another.test" and certificate["issuer"] == "CN=Test authority"
+    assert certificate["names"] == "another.test" and certificate["until"] < datetime.date.today().isoformat()
+    assert two["dane"] == "No matching DANE TLSA records" or "TLSA" in two["dane"]
+    assert two["authority"] == "" and two["verdict"] == "mail would wait: the host is not proven"
+    assert not three["starttls"] and three["verdict"] == "mail would wait: there is no TLS"
+    assert "Connection refused" in four["error"]
+    for words in ("DANE: a record is of it", "authority: vouches for it", "policy: dane: 1 TLSA record; mail would go over TLS",
+                  "does not offer STARTTLS", "Connection refused"):
+        assert words in text, text
+    assert not good.commands("MAIL") and good.names == ["mx.signed.test"] * 2
+
+
+@pytest.mark.parametrize("policy, verdict", [
+    ("opportunistic", "mail would go over TLS"), ("required", "mail would go over TLS"), ("off", "mail would go in clear"),
+    ("verify", "mail would wait: the host is not proven")])
+def test_probe_without_dane(make_server, hops, authority, policy, verdict):
+    hop = hops(tls=Show(authority, "another.test").context)
+    server = make_server(LOCAL + f'route "*" {{ to = "smtp:localhost:{hop.port}", tls = {policy} }}\n'.replace("localhost", "127.0.1.1"))
+    text, (one,) = probed(server, roots=authority.roots)
+    assert one["verdict"] == verdict and one["authority"] == "IP address mismatch" and "dane" not in one
+    assert "certificate: CN=another.test, for another.test, from 20" in text
+
+
+def test_probe_where_tls_fails(make_server, hops, authority):
+    hop = hops(tls=Show(authority, "another.test").context, shake=lambda s: s.sendall(b"\x15\x03\x03\x00\x02\x02\x28"))
+    server = make_server(LOCAL + f'route "*" {{ to = "smtp:127.0.1.1:{hop.port}" }}\n')
+    text, (one,) = probed(server)
+    assert "handshake failure" in one["tls_error"] and one["verdict"] == "mail would go in clear"
+    assert "TLS fails: " in text

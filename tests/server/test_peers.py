@@ -456,7 +456,7 @@ def test_success_is_told_where_the_next_hop_cannot(make_server):
         assert b"NOTIFY=SUCCESS,FAILURE" in passed and b"ORCPT=rfc822;was-a@able.test" in passed, passed[:600]
 
 
-@pytest.mark.parametrize("demand", ["required", "verify", "dane"])
+@pytest.mark.parametrize("demand", ["required", "verify"])
 def test_no_cleartext_where_policy_forbids_it(make_server, demand):
     hop = Hop()
     try:

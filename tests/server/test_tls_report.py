@@ -238,19 +238,26 @@ def test_policy_that_cannot_be_fetched_is_reported(hops, far, authority, servers
     assert succeeded >= 1 and set(failed) == {"sts-webpki-invalid"}, report
 
 
-def test_counts_survive_a_restart(hops, far, authority):
+def test_counts_survive_restarts_and_yesterday_is_told(hops, far, authority):
     hop = hops(tls=authority.server("mx.far.test"))
-    server = far(hop, '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:reports@far.test"\n', period="30s", start=False)
-    time.sleep(30 - time.time() % 30 if time.time() % 30 > 15 else 0)  # so that both fall into one period
-    server.start(env=server.environment)
-    send(server)
-    hop.wait()
+    server = far(hop, '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:reports@far.test"\n', period="24h")
+    file = server.state / "tls-report"
+    for count in (1, 2):
+        send(server)
+        hop.wait(count)
+        server.stop()
+        assert f"domain far.test 0 0 0\npolicy 0 {count} 0\n" in file.read_text()
+        if count == 2:  # a day passes
+            day, counts = file.read_text().split("\n", 1)
+            begin, end = (int(n) - 86400000 for n in day.split()[1:3])
+            file.write_text(f"day {begin} {end} {end}\n{counts}{day}\n")
+        server.start(env=server.environment)
+    report = report_in(mailed(hop)[2])[1]
+    assert sums(report) == (2, {})
+    assert report["date-range"]["start-datetime"].endswith("T00:00:00Z")
+    assert report["date-range"]["end-datetime"].endswith("T23:59:59Z")
     server.stop()
-    assert "domain far.test 0 0 0\npolicy 0 1 0\n" in (server.state / "tls-report").read_text()
-    server.start(env=server.environment)
-    send(server)
-    hop.wait(2)
-    assert sums(report_in(mailed(hop, 60)[2])[1]) == (2, {})
+    assert "policy 0 2 0" not in file.read_text()
 
 
 def test_off_without_from(hops, far, authority):
