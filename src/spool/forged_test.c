@@ -170,7 +170,6 @@ static const struct row rows[] = {
 	{"a newer version", RECORD_ACCEPT, 3, HEADER, IN(disk_record, version), 2, 2, 2},
 	{"another kind", RECORD_ACCEPT, 3, HEADER, IN(disk_record, type), 99, 2, 2},
 	{"whose state", RECORD_STATE, 0, HEADER, IN(disk_record, id), 7, 3, 3},
-	{"whose end", RECORD_DONE, 0, HEADER, IN(disk_record, id), 7, 4, 4},
 	{"a state of newer version", RECORD_STATE, 0, HEADER, IN(disk_record, version), 2, 3, 3},
 	{"a recipient of no", RECORD_STATE, 0, PAYLOAD, sizeof(struct disk_state), 2, 900, 3, 3},
 	{"an outcome too long", RECORD_STATE, 0, PAYLOAD,
