@@ -16,6 +16,8 @@ struct sandbox {
 	int paths, calls;        /* what io_confine_* returned */
 	struct io_grant *grants; /* paths are ours */
 	uint32_t count, capacity;
+	struct buf
+		commands; /* that the warden may start: words end in NUL, commands in an empty word */
 };
 
 /* ---- grants ---- */
@@ -138,6 +140,60 @@ static void own_others(struct io *io, const struct config *c, const struct io_us
 	}
 }
 
+/* ---- commands: token_command alone ---- */
+
+enum { COMMANDS_MAX = 1 << 20 };
+
+/* argv, as it stands in sandbox.commands.  */
+static void add_command(struct buf *out, const char *const *argv)
+{
+	for (; *argv; argv++) buf_add(out, str_of(*argv, strlen(*argv) + 1));
+	buf_add_c(out, '\0');
+}
+
+static const struct route_rule *next_with_command(
+	const struct config *c, const struct route_rule *at)
+{
+	struct map_node *n = map_next(&c->routes.names, at ? (struct map_node *)&at->node : NULL);
+	for (; n; n = map_next(&c->routes.names, n)) {
+		const struct route_rule *rule = CONTAINER_OF(n, struct route_rule, node);
+		if (rule->token_command) return rule;
+	}
+	return NULL;
+}
+
+static bool is_known_command(const struct sandbox *b, const char *const *argv)
+{
+	struct buf one;
+	buf_init(&one, COMMANDS_MAX);
+	buf_add_c(&one, '\0'); /* the end of the one before */
+	add_command(&one, argv);
+	bool known = buf_ok(&one) && b->commands.len >= one.len &&
+		memmem(b->commands.ptr, b->commands.len, one.ptr, one.len);
+	buf_release(&one);
+	return known;
+}
+
+/* Who starts them is made before the sandbox is closed.  0 or -errno.  */
+static int start_warden(struct server *s, struct sandbox *b)
+{
+	const struct config *c = server_config(s);
+	uint32_t count = 0;
+	for (const struct route_rule *r = NULL; (r = next_with_command(c, r));) count++;
+	if (!count) return 0;
+	const char *const **commands = calloc(count, sizeof *commands);
+	if (!commands) return -ENOMEM;
+	buf_add_c(&b->commands, '\0');
+	count = 0;
+	for (const struct route_rule *r = NULL; (r = next_with_command(c, r));) {
+		commands[count++] = r->token_command;
+		add_command(&b->commands, r->token_command);
+	}
+	int error = buf_ok(&b->commands) ? io_warden_start(s->io, commands, count) : -E2BIG;
+	free(commands);
+	return error;
+}
+
 /* ---- confining ---- */
 
 static int fail(int code, const char **ret_what, const char *what, const char **ret_why, int error)
@@ -200,35 +256,18 @@ static void log_sandbox(struct server *s, const struct sandbox *b)
 	log_end(s->log);
 }
 
-/* The commands of the routes are all that can be run later.  */
-static int start_warden(struct server *s, const struct config *c)
-{
-	uint32_t count = 0, used = 0;
-	for (struct map_node *n = NULL; (n = map_next(&c->routes.names, n));)
-		count += CONTAINER_OF(n, struct route_rule, node)->token_command != NULL;
-	if (count == 0) return 0;
-	const char *const **commands = calloc(count, sizeof *commands);
-	if (!commands) return -ENOMEM;
-	for (struct map_node *n = NULL; (n = map_next(&c->routes.names, n));) {
-		const struct route_rule *rule = CONTAINER_OF(n, struct route_rule, node);
-		if (rule->token_command) commands[used++] = rule->token_command;
-	}
-	int error = io_warden_start(s->io, commands, count);
-	free(commands);
-	return error;
-}
-
 bool server_confine(struct server *s, int *ret_exit, const char **ret_what, const char **ret_why)
 {
 	struct sandbox *b = s->sandbox = calloc(1, sizeof *b);
 	*ret_exit = fail(EX_OSERR, ret_what, "sandbox", ret_why, -ENOMEM);
 	if (!b) return false;
+	buf_init(&b->commands, COMMANDS_MAX);
 	int code = become(s, b, ret_what, ret_why);
 	if (code) return *ret_exit = code, false;
 	b->paths = b->calls = -ENOSYS;
 	if (server_config(s)->sandbox) {
 		if (!grant_all(b, s->io, server_config(s))) return false;
-		int error = start_warden(s, server_config(s));
+		int error = start_warden(s, b);
 		if (error) {
 			*ret_exit = fail(EX_OSERR, ret_what, "token_command", ret_why, error);
 			return false;
@@ -250,6 +289,20 @@ static bool out_of_reach(const struct config_use *u, const char *path, struct bu
 	return false;
 }
 
+static bool commands_reach(const struct sandbox *b, const struct config *c, struct buf *why)
+{
+	for (const struct route_rule *r = NULL; (r = next_with_command(c, r));) {
+		if (is_known_command(b, r->token_command)) continue;
+		buf_printf(why,
+			STR_FMT
+			": route \"" STR_FMT
+			"\".token_command is out of the sandbox's reach; restart the server to have it used",
+			STR_ARG(c->file), STR_ARG(r->name));
+		return false;
+	}
+	return true;
+}
+
 bool server_reaches(struct server *s, const struct config *c, struct buf *why)
 {
 	const struct config *now = server_config(s);
@@ -259,6 +312,7 @@ bool server_reaches(struct server *s, const struct config *c, struct buf *why)
 		buf_add(why, STR("`state`, `user` and `sandbox` change at a restart alone"));
 		return false;
 	}
+	if (c->sandbox && !commands_reach(b, c, why)) return false;
 	char path[PATH_OCTETS];
 	if (b->paths < 0) return true;
 	for (const struct config_use *u = c->uses; u; u = u->next) {
@@ -276,6 +330,7 @@ void server_sandbox_free(struct server *s)
 	struct sandbox *b = s->sandbox;
 	if (!b) return;
 	for (uint32_t i = 0; i < b->count; i++) free((char *)b->grants[i].path);
+	buf_release(&b->commands);
 	free(b->grants);
 	free(b);
 	s->sandbox = NULL;

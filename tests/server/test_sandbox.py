@@ -133,6 +133,26 @@ def test_a_reload_cannot_widen_the_sandbox(make_server, tmp_path):
     wait_for(lambda: list(tmp_path.glob("elsewhere/dora/new/*")), 10, "mail in the mailbox")
 
 
+def with_command(word):
+    return LOCAL + (f'route "hop.example" {{ to = "smtp:127.0.0.1:1", user = "me", tls = verify,\n'
+                    f'token_command = ["/bin/echo", "{word}"] }}\n')
+
+
+def test_only_commands_known_at_start_can_be_run(make_server):
+    """That they run is what test_hop_login.py tests."""
+    server = make_server(with_command("one"))
+    children = pathlib.Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    assert [pathlib.Path(f"/proc/{c}/comm").read_text().strip() for c in children] == ["warden"]
+    server.configure(with_command("two"))
+    server.reload()
+    assert "restart" in server.wait_log("reload-failed", "hop.example", "token_command")
+    server.configure(with_command("one"))
+    server.reload()
+    server.wait_log("reloaded")
+    server.stop()
+    wait_for(lambda: not pathlib.Path(f"/proc/{children[0]}").exists(), 10, "the warden leaves with its server")
+
+
 def test_what_a_reload_cannot_change_is_said(server):
     server.configure(LOCAL + "sandbox = off\n")
     server.reload()
