@@ -191,7 +191,9 @@ static void feed(struct session *s, struct str octets)
 /* All that an eager driver does.  */
 static void drive(struct session *s)
 {
-	for (int i = 0; i < 12 && !s->over; i++) {
+	bool moves = true;
+	while (moves && !s->over) {
+		size_t before = s->events.len + s->out.len + s->begun;
 		take_events(s);
 		secure(s);
 		log_in(s);
@@ -199,6 +201,7 @@ static void drive(struct session *s)
 		take_events(s);
 		give(s, SIZE_MAX);
 		send(s, SIZE_MAX);
+		moves = before != s->events.len + s->out.len + s->begun;
 	}
 	take_events(s);
 }

@@ -113,6 +113,7 @@ static struct history_record take_record(struct str *in, struct str recipients[4
 	for (uint32_t i = 0; i < r.recipient_count; i++) recipients[i] = fuzz_text(in);
 	r.outcome.class = fuzz_below(in, OUTCOME_DELETED + 1);
 	r.outcome.code = (uint16_t)fuzz_below(in, 65536);
+	if (r.outcome.class == OUTCOME_NONE) r.outcome = (struct outcome){0};
 	return r;
 }
 

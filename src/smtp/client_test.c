@@ -332,6 +332,21 @@ static void test_auth(void **state)
 
 /* ---- LMTP ---- */
 
+/* Whatever is going on: politely where the peer listens, and once.  */
+static void test_leaving_early(void **state)
+{
+	(void)state;
+	DIALOG(SETUP(.config = {.auth = true}), "<220 hi", ">EHLO me.example", "<250-mx",
+		"<250 AUTH PLAIN", "!auth:", "quit", ">QUIT", "!closed", "quit", "=");
+	DIALOG(SETUP(.config = {.auth = true}), "<220 hi", ">EHLO me.example", "<250-mx",
+		"<250 AUTH PLAIN", "!auth:", "auth PLAIN AGEAYg==", ">AUTH PLAIN AGEAYg==", "quit",
+		"!closed", "=");
+	DIALOG(SETUP(.config = {.starttls = true}), "<220 hi", ">EHLO me.example", "<250-mx",
+		"<250 STARTTLS", ">STARTTLS", "<220 go", "!starttls", "quit", "!closed", "=");
+	DIALOG(SETUP(.count = 1), PLAIN, "quit", ">QUIT", "quit", "lost gone", "!closed", "lost",
+		"no-deadline", "=");
+}
+
 static void test_lmtp(void **state)
 {
 	(void)state;
@@ -383,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_starttls),
 		cmocka_unit_test(test_auth),
+		cmocka_unit_test(test_leaving_early),
 		cmocka_unit_test(test_lmtp),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #include "spool/index.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>
 
@@ -328,6 +330,58 @@ static void test_damage(void **state)
 	assert_int_equal(t->found_count, 3 * MESSAGES - 3);
 }
 
+static void put_file(struct town *t, const char *name, struct str content)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/%s", t->dir, name);
+	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, content.ptr, content.len), content.len);
+	close(fd);
+}
+
+/* What else is in the directory is let alone; what should be there and is not, or cannot be read, costs itself.  */
+static void test_strange_files(void **state)
+{
+	struct town *t = *state;
+	char path[128];
+	open_history(t, DAYS(7), 1 << 30);
+	live(t, 1, "alice@example.com", "bob@example.net");
+	close_history(t);
+	put_file(t, "notes", STR("history of the house"));
+	put_file(t, "history.old", STR("no number"));
+	put_file(t, "history.00000005", STR("rdhist"));
+	open_history(t, DAYS(7), 1 << 30);
+	search(t, "alice@example.com");
+	assert_int_equal(t->found_count, 3);
+	close_history(t);
+	/* The last one was none to go on with: another is begun.  */
+	put_file(t, "history.00000006",
+		STR("of a version that is to come, and so of no use, with more text than a head"));
+	open_history(t, DAYS(7), 1 << 30);
+	live(t, 2, "alice@example.com", "bob@example.net");
+	close_history(t);
+	snprintf(path, sizeof(path), "%s/history.00000007", t->dir);
+	assert_int_equal(access(path, F_OK), 0);
+	open_history(t, DAYS(7), 1 << 30);
+	search(t, "alice@example.com");
+	assert_int_equal(t->found_count, 6);
+	assert_int_equal(unlink(path), 0); /* its time has come meanwhile */
+	search(t, "alice@example.com");
+	assert_int_equal(t->found_count, 3);
+	close_history(t);
+	/* One that cannot be read: what is found elsewhere is told, and so is that.  */
+	snprintf(path, sizeof(path), "%s/history.00000004", t->dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	open_history(t, DAYS(7), 1 << 30);
+	t->found_count = t->done = 0;
+	t->search = (struct history_search){.found = remember, .done = end, .max = 100};
+	history_search(t->history, &t->search, STR("alice@example.com"));
+	test_run_until(&t->loop, &t->done, 1);
+	assert_int_equal(t->error, -EISDIR);
+	assert_int_equal(t->found_count, 3);
+}
+
 static void test_a_cut_tail(void **state)
 {
 	struct town *t = *state;
@@ -553,6 +607,7 @@ int main(void)
 		TOWN_TEST(test_on_disk),
 		TOWN_TEST(test_everywhere_at_once),
 		TOWN_TEST(test_damage),
+		TOWN_TEST(test_strange_files),
 		TOWN_TEST(test_a_cut_tail),
 		TOWN_TEST(test_size_limit),
 		TOWN_TEST(test_keep),

@@ -251,9 +251,11 @@ static bool has_trace(const struct place *p, uint64_t at, uint64_t until)
 static uint64_t take_batch(const struct place *p, uint64_t at, const struct disk_batch *batch)
 {
 	uint64_t end = batch->octets < p->len - at ? at + batch->octets : p->len;
-	uint32_t found;
-	salvage(p, at + sizeof(struct disk_record) + sizeof(*batch), end, batch->records, &found);
-	for (; found < batch->records; found++) lose(p->scan, at, "a record of this batch");
+	/* No more are missed than there is room for.  */
+	uint64_t room = (end - at) / sizeof(struct disk_record);
+	uint32_t found, records = batch->records < room ? batch->records : (uint32_t)room;
+	salvage(p, at + sizeof(struct disk_record) + sizeof(*batch), end, records, &found);
+	for (; found < records; found++) lose(p->scan, at, "a record of this batch");
 	p->scan->end = record_blocks(end);
 	return end;
 }
