@@ -26,7 +26,8 @@ struct letter *ledger_letter(struct ledger *l)
 void ledger_crashed(struct ledger *l, bool kill)
 {
 	if (l->crash_count < ARRAY_LEN(l->crashes))
-		l->crashes[l->crash_count++] = (struct ledger_crash){l->world->now_us, kill};
+		l->crashes[l->crash_count++] =
+			(struct ledger_crash){l->world->now_us, kill, l->disk_faults};
 	for (uint32_t i = l->started; !kill && i < l->crash_count; i++) l->crashes[i].kill = false;
 }
 
@@ -38,7 +39,8 @@ static bool may_be_forgotten(const struct ledger *l, int64_t at_us)
 	for (uint32_t i = 0; i < l->crash_count; i++) {
 		int64_t later_us = l->crashes[i].at_us - at_us;
 		int64_t doubt_us = l->crashes[i].kill ? TURN_US : DOUBT_US;
-		if (later_us >= 0 && (l->disk_faults || later_us < doubt_us)) return true;
+		if (later_us >= 0 && (l->crashes[i].disk_faults || later_us < doubt_us))
+			return true;
 	}
 	return false;
 }

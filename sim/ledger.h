@@ -65,6 +65,7 @@ struct ledger {
 	struct ledger_crash {
 		int64_t at_us;
 		bool kill; /* of the process alone: it has forgotten nothing that it had learnt */
+		bool disk_faults;
 	} crashes[1024];
 	uint32_t crash_count, started; /* the server ran after so many of them */
 	bool disk_faults;              /* what the server recorded may stay in doubt for long */

@@ -39,7 +39,8 @@ static void begin_message(struct spool_run *r, struct load_writer *w)
 		r->refused++;
 		return;
 	}
-	uint64_t size = (uint64_t)sim_skewed(&r->load, 0, (int64_t)r->size_max);
+	uint64_t size = (uint64_t)(often(r, 0.2) ? sim_between(&r->load, 0, (int64_t)r->size_max)
+						 : sim_skewed(&r->load, 0, (int64_t)r->size_max));
 	w->message = model_message(&r->model, ++r->next_number, size);
 	w->message->id = spool_writer_id(&w->writer);
 	w->message->recipient_count = (uint32_t)sim_skewed(&r->load, 1, 12);
@@ -80,7 +81,7 @@ static void go_on_writing(struct spool_run *r, struct load_writer *w)
 	if (often(r, 0.01)) return give_up(r, w);
 	uint64_t left = w->message->size - w->written;
 	if (left == 0) return commit(w);
-	size_t len = (size_t)sim_skewed(&r->load, 1, PIECE_MAX);
+	size_t len = (size_t)(often(r, 0.5) ? PIECE_MAX : sim_skewed(&r->load, 1, PIECE_MAX));
 	if (len > left) len = (size_t)left;
 	model_content(w->message->number, w->written, piece, len);
 	switch (spool_write(&w->writer, str_of(piece, len))) {

@@ -215,6 +215,9 @@ static void choose_spool(struct spool_run *r, struct rng *rng)
 	if (sim_chance(rng, 0.1))
 		r->spool_options.memory_max = (uint64_t)sim_between(rng, 200, 4000) << 10;
 	r->size_max = sim_chance(rng, 0.5) ? 4000 : sim_chance(rng, 0.7) ? 100000 : 700000;
+	/* The list of all segments must fit into one.  */
+	if (r->size_max > r->spool_options.segment_size)
+		r->size_max = r->spool_options.segment_size;
 	r->rot = r->options.faults && sim_chance(rng, 0.15) ? 0.5 : 0;
 	r->deferral = rng_unit(rng) * 0.9;
 	r->messages_max = (uint64_t)sim_skewed(rng, 5, 600);
