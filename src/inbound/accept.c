@@ -1,6 +1,7 @@
 /* The verdicts on what a client asks: may they, is there room, is it on disk.  */
 #include "inbound/parts.h"
 #include "mail/trace.h"
+#include "route/idna.h"
 
 enum {
 	RECEIVED_MAX = 100,                   /* RFC 5321 6.3: more is a loop */
@@ -155,26 +156,36 @@ static bool add_recipient(struct transaction *t, struct str address, struct str 
 	return true;
 }
 
-/* "postmaster" alone is this host's (RFC 5321 4.5.1), or the first local domain's when the host has no mailboxes.  */
-static struct address complete(struct session *s, const struct address *path)
+/* The same with another domain; as it was when there is no memory.  */
+static struct address at_domain(struct session *s, struct address a, struct str domain)
 {
-	struct address a = *path;
-	if (a.domain.len) return a;
-	const struct inbound_rules *rules = &s->office->rules;
-	struct str domain = rules->hostname;
-	const struct local_domain *first = domains_first(rules->domains);
-	if (first && !domain_find(rules->domains, domain)) domain = first->name;
 	struct buf text;
 	buf_init(&text, 1024);
 	buf_printf(&text, STR_FMT "@" STR_FMT, STR_ARG(a.local), STR_ARG(domain));
 	struct str copy;
-	if (arena_copy(&s->transaction->arena, buf_str(&text), &copy)) {
+	if (buf_ok(&text) && arena_copy(&s->transaction->arena, buf_str(&text), &copy)) {
 		a.text = copy;
 		a.local = str_head(copy, a.local.len);
 		a.domain = str_skip(copy, a.local.len + 1);
 	}
 	buf_release(&text);
 	return a;
+}
+
+/* "postmaster" alone is this host's (RFC 5321 4.5.1), or the first local domain's when the host has no mailboxes.  Local
+ * domains are known by their A-labels.  */
+static struct address complete(struct session *s, const struct address *path)
+{
+	const struct inbound_rules *rules = &s->office->rules;
+	char ascii[IDNA_NAME_MAX];
+	if (path->domain.len && !idna_is_ascii(path->domain) &&
+		idna_to_ascii(path->domain, ascii) &&
+		domain_find(rules->domains, str_from_c(ascii)))
+		return at_domain(s, *path, str_from_c(ascii));
+	if (path->domain.len) return *path;
+	const struct local_domain *first = domains_first(rules->domains);
+	bool hosts = !first || domain_find(rules->domains, rules->hostname);
+	return at_domain(s, *path, hosts ? rules->hostname : first->name);
 }
 
 static bool may_relay(const struct session *s)

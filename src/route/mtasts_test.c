@@ -50,7 +50,7 @@ int io_file_save(struct io *i, const char *path, struct str content)
 	assert_string_equal(path, "/state/mta-sts");
 	if (disk_fails) return -EIO;
 	assert_true(content.len < sizeof disk);
-	memcpy(disk, content.ptr, content.len);
+	if (content.len) memcpy(disk, content.ptr, content.len);
 	disk[content.len] = '\0';
 	disk_there = true;
 	saves++;

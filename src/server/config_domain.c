@@ -210,13 +210,15 @@ static void read_domain(struct config_reader *r, const struct ucl_value *v)
 	char where[300];
 	snprintf(where, sizeof where, "domain \"%.*s\".", (int)str_head(v->key, 256).len,
 		v->key.ptr);
-	if (v->type != UCL_BLOCK || !domain_valid(v->key, true)) {
+	struct str name;
+	if (v->type != UCL_BLOCK || !domain_valid(v->key, true) ||
+		!config_domain(r, v->key, &name)) {
 		complain(&r->complaints, v->place,
 			"domain: \"" STR_FMT "\" will not do; it is domain \"example.com\" { ... }",
 			STR_ARG(v->key));
 		return;
 	}
-	add_domain(r, v->key, v, where);
+	add_domain(r, name, v, where);
 }
 
 /* ---- aliases as a whole ---- */

@@ -1,5 +1,4 @@
 /* `tls_except` blocks: domains that less TLS will do for, until a day.  */
-#include "route/idna.h"
 #include "server/config_schema.h"
 
 static void read_until(
@@ -18,16 +17,9 @@ const struct config_key config_except_keys[] = {
 	{0},
 };
 
-/* A domain, or a dot and a domain, to the form in which names are looked up.  */
 static bool read_name(struct config_reader *r, struct str name, struct str *ret)
 {
-	char ascii[IDNA_NAME_MAX + 1];
-	bool below = name.len && name.ptr[0] == '.';
-	if (!route_name_valid(name) || str_eq(name, STR("*"))) return false;
-	if (!idna_to_ascii(str_skip(name, below), ascii + 1)) return false;
-	ascii[0] = '.';
-	*ret = config_copy(r, str_from_c(ascii + !below), true);
-	return true;
+	return route_name_valid(name) && !str_eq(name, STR("*")) && config_domain(r, name, ret);
 }
 
 static void read_one(struct config_reader *r, const struct ucl_value *v, struct tls_exception *list)

@@ -197,7 +197,10 @@ static void read_rule(struct config_reader *r, const struct ucl_value *v)
 	char where[300];
 	snprintf(
 		where, sizeof where, "route \"%.*s\".", (int)str_head(v->key, 256).len, v->key.ptr);
-	if (v->type != UCL_BLOCK || !route_name_valid(v->key)) {
+	struct str name = v->key;
+	bool any = str_eq(name, STR("*"));
+	if (v->type != UCL_BLOCK || !route_name_valid(name) ||
+		(!any && !config_domain(r, name, &name))) {
 		complain(&r->complaints, v->place,
 			"route: \"" STR_FMT "\" will not do; it is route \"example.net\" { ... }, "
 			"route \".example.net\" { ... } for its subdomains, or route \"*\" { ... }",
@@ -208,7 +211,7 @@ static void read_rule(struct config_reader *r, const struct ucl_value *v)
 	if (!rule) return;
 	where[strlen(where) - 1] = 0;
 	config_check_login(r, v, where, rule);
-	rule->name = config_copy(r, v->key, true);
+	rule->name = config_copy(r, name, true);
 	config_add_rule(r, rule, v->place);
 }
 

@@ -77,6 +77,8 @@ bool config_read_binds(struct config_reader *r, const struct ucl_value *value, c
 void *config_alloc(struct config_reader *r, size_t size);
 /* A copy there, lower case where lower; empty when there is no memory (said).  */
 struct str config_copy(struct config_reader *r, struct str s, bool lower);
+/* A domain, or a dot and a domain, in the form in which names are looked up: A-labels, lower case.  False: it is none.  */
+bool config_domain(struct config_reader *r, struct str name, struct str *ret);
 /* path, or what it is under state.  */
 struct str config_path(struct config_reader *r, struct str path);
 /* The server will use path: it stays in its reach.  */

@@ -1,4 +1,5 @@
 /* Settings of one block by its table: defaults, types, units, ranges, unknown keys.  */
+#include "route/idna.h"
 #include "server/config_schema.h"
 #include "server/units.h"
 
@@ -21,6 +22,16 @@ struct str config_copy(struct config_reader *r, struct str s, bool lower)
 	if (!copy) return STR("");
 	for (size_t i = 0; i < s.len; i++) copy[i] = lower ? ascii_lower(s.ptr[i]) : s.ptr[i];
 	return str_of(copy, s.len);
+}
+
+bool config_domain(struct config_reader *r, struct str name, struct str *ret)
+{
+	char ascii[IDNA_NAME_MAX + 1];
+	bool below = name.len && name.ptr[0] == '.';
+	if (!idna_to_ascii(str_skip(name, below), ascii + 1)) return false;
+	ascii[0] = '.';
+	*ret = config_copy(r, str_from_c(ascii + !below), true);
+	return true;
 }
 
 struct str config_path(struct config_reader *r, struct str path)

@@ -275,6 +275,23 @@ def test_international_domain(make_server, hops, tmp_path):
         controller.stop()
 
 
+def test_names_in_the_configuration_may_be_written_in_either_form(make_server):
+    """A local domain and a route with letters beyond ASCII, and mail that names them the other way."""
+    server = make_server('domain "bücher.test" { users = ["ann"] }\nroute "straße.test" { to = "reject:not there" }\n'
+                         'route ".öl.test" { to = "reject:nor there" }\n')
+    with server.talk() as t:
+        t.expect("EHLO me.test", "250")
+        t.mail("ann@xn--bcher-kva.test")
+        assert t.ask("MAIL FROM:<x@example.org> SMTPUTF8").startswith("250")
+        assert t.ask("RCPT TO:<ann@BÜCHER.test>").startswith("250")
+        assert t.ask("RCPT TO:<nobody@bücher.test>").startswith("550 5.1.1")
+        assert t.ask("DATA").startswith("354")
+        assert t.ask("Subject: x\r\n\r\nx\r\n.").startswith("250")
+    server.mailbox("ann", "xn--bcher-kva.test").wait(2)
+    for name in ("straße.test", "xn--strae-oqa.test", "a.öl.test", "a.xn--l-xfa.test"):
+        assert "there" in server.run("route", f"x@{name}").stdout.decode(), name
+
+
 def test_address_literals(make_server, hops, tmp_path):
     hop = hops(host="127.0.1.7")
     with dns(tmp_path / "dns", {"x.test": "@ A 127.0.1.1\n"}) as port:
