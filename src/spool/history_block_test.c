@@ -227,9 +227,48 @@ static void test_garbage(void **state)
 	free(texts.list);
 }
 
+/* Records that end anywhere, or hold any octet anywhere, in memory of their own: they are read within it, and no more of
+ * them than were written.  */
+static unsigned read_all(struct str records)
+{
+	char *copy = malloc(records.len ? records.len : 1);
+	memcpy(copy, records.ptr, records.len);
+	struct history_view v = {.records = str_of(copy, records.len), .count = 2};
+	struct history_texts texts = {0};
+	struct history_record r;
+	unsigned count = 0;
+	while (history_view_next(&v, &texts, &r)) count++;
+	assert_true(count <= 2);
+	free(texts.list);
+	free(copy);
+	return count;
+}
+
+static void test_records_that_make_no_sense(void **state)
+{
+	(void)state;
+	struct history_block b;
+	history_block_init(&b);
+	assert_true(history_block_add(&b, &accepted) && history_block_add(&b, &attempt));
+	struct str records = str_skip(buf_str(&b.out), HISTORY_BLOCK_HEADER);
+	assert_int_equal(read_all(records), 2);
+	for (size_t cut = 0; cut < records.len; cut++)
+		assert_true(read_all(str_head(records, cut)) < 2);
+	for (size_t at = 0; at < records.len; at++) {
+		char *octet = b.out.ptr + HISTORY_BLOCK_HEADER + at, was = *octet;
+		for (int value = 0; value < 256; value += 5) {
+			*octet = (char)value;
+			(void)read_all(records);
+		}
+		*octet = was;
+	}
+	history_block_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_records_that_make_no_sense),
 		cmocka_unit_test(test_what_was_written_is_read),
 		cmocka_unit_test(test_repeated_texts_cost_little),
 		cmocka_unit_test(test_long_texts_and_large_records),

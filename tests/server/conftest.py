@@ -22,7 +22,7 @@ def make_server(tmp_path):
 
     yield make
     for server in made:
-        server.stop()
+        server.end()
 
 
 @pytest.fixture

@@ -142,8 +142,13 @@ class Server:
         return self.start()
 
     def __exit__(self, *_):
+        self.end()
+
+    def end(self):
+        """Stop, and leave the log and what was delivered, but not the spool: hundreds of them would fill the disk."""
         if self.process is not None:
             self.stop()
+        shutil.rmtree(self.state / "spool", ignore_errors=True)
 
 
 def run(*arguments, check=False, timeout=60, **kwargs):
