@@ -217,7 +217,8 @@ static inline void knot_launch(struct knot *k, const struct test_zone *zones, si
 		(const char *const[]){"/usr/sbin/knotd", "-c", config, NULL}, log, NULL, -1);
 }
 
-static inline bool knot_serves_all(const struct knot *k, const struct test_zone *zones, size_t count)
+static inline bool knot_serves_all(
+	const struct knot *k, const struct test_zone *zones, size_t count)
 {
 	for (size_t i = 0, tries = 0; i < count; i += knot_serves(k, zones[i].name)) {
 		if (++tries > 500) return false;
