@@ -66,7 +66,8 @@ bool trace_add_received(
 	struct str version, cipher = e->tls;
 	if (str_cut(&cipher, ' ', &version)) {
 		buf_add(out, STR("\r\n\ttls "));
-		buf_add(out, cipher);
+		buf_add(out, cipher); /* RFC 8314 4.3; the version has no clause of its own */
+		buf_printf(out, " (" STR_FMT ")", STR_ARG(version));
 	}
 	buf_add(out, STR(";\r\n\t"));
 	clock_add_rfc5322(out, e->created);

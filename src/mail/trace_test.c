@@ -35,7 +35,7 @@ static void test_received(void **state)
 			 .flags = ENVELOPE_ESMTP | ENVELOPE_TLS | ENVELOPE_AUTHENTICATED},
 		"Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"
 		"\tby mx.example.com with ESMTPSA id 3XAMPLE1D\r\n"
-		"\ttls TLS_AES_256_GCM_SHA384;\r\n"
+		"\ttls TLS_AES_256_GCM_SHA384 (TLSv1.3);\r\n"
 		"\tSun, 22 Nov 2026 05:12:47 +0000\r\n");
 	received((struct envelope){0},
 		"Received: by mx.example.com with SMTP id 3XAMPLE1D;\r\n"
