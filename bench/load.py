@@ -27,25 +27,12 @@ def smtp_source(port, connections, messages, size, keep=True, recipient=RECIPIEN
         command.append("-d")
     began = time.monotonic()
     process = spawn([*command, f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    return _wait(process, began, patience)
+    _end(process, patience)
+    return time.monotonic() - began
 
 
-def _wait(process, began, patience):
-    try:
-        _, said = process.communicate(timeout=patience)
-    except subprocess.TimeoutExpired:
-        finish(process, signal.SIGKILL)
-        raise Refused(f"not done within {patience} s") from None
-    took = time.monotonic() - began
-    if finish(process) != 0:
-        raise Refused(said.decode(errors="replace").strip()[-200:])
-    return took
-
-
-def pipeline(bench, port, connections, messages, size, recipient=RECIPIENT, window=0, patience=300):
-    """bench/pipeline.c.  What it printed."""
-    process = spawn([bench.tool("pipeline"), f"127.0.0.1:{port}", str(connections), str(messages), str(size),
-                     SENDER, recipient, str(window)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def _end(process, patience):
+    """What it printed, when it went well."""
     try:
         out, said = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
@@ -53,7 +40,17 @@ def pipeline(bench, port, connections, messages, size, recipient=RECIPIENT, wind
         raise Refused(f"not done within {patience} s") from None
     if finish(process) != 0:
         raise Refused(said.decode(errors="replace").strip()[-200:])
-    return json.loads(out)
+    return out
+
+
+def _printed(command, patience):
+    return json.loads(_end(spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE), patience))
+
+
+def pipeline(bench, port, connections, messages, size, recipient=RECIPIENT, window=0, patience=300):
+    """bench/pipeline.c.  What it printed."""
+    return _printed([bench.tool("pipeline"), f"127.0.0.1:{port}", str(connections), str(messages), str(size),
+                     SENDER, recipient, str(window)], patience)
 
 
 def tls(bench, *arguments, patience=300, nice=0):
@@ -61,15 +58,7 @@ def tls(bench, *arguments, patience=300, nice=0):
     command = [bench.tool("tls"), *map(str, arguments)]
     if nice:
         command = ["nice", "-n", str(nice), *command]
-    process = spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        out, said = process.communicate(timeout=patience)
-    except subprocess.TimeoutExpired:
-        finish(process, signal.SIGKILL)
-        raise Refused(f"not done within {patience} s") from None
-    if finish(process) != 0:
-        raise Refused(said.decode(errors="replace").strip()[-200:])
-    return json.loads(out)
+    return _printed(command, patience)
 
 
 def raw_sync(bench, seconds):

@@ -151,6 +151,21 @@ class AcceptOne(Accept):
                      ratio(of("rockdove", "per_second"), raw), low=0.6)]
 
 
+def idle(server, connect, count):
+    """What so many connections cost, made by connect(port, count)."""
+    before = server.group.memory()
+    open_ones = connect(server.port, count)
+    try:
+        time.sleep(1)
+        after, cpu = server.group.memory(), server.group.cpu()
+        time.sleep(5)
+        spent_idle = server.group.cpu() - cpu
+    finally:
+        load.close_all(open_ones)
+    return {"connections": count, "before_mib": before / 2**20, "after_mib": after / 2**20,
+            "octets_each": (after - before) / count, "idle_ms": spent_idle * 1e3}
+
+
 class Idle(Scenario):
     """PSS of the server's processes before and after so many connections that have said EHLO."""
     name = "idle"
@@ -167,17 +182,7 @@ class Idle(Scenario):
         with made as server:
             load.smtp_source(server.port, 20, 400, 4096)
             server.settle()
-            before = server.group.memory()
-            open_ones = load.open_idle(server.port, count)
-            try:
-                time.sleep(1)
-                after, cpu = server.group.memory(), server.group.cpu()
-                time.sleep(5)
-                idle = server.group.cpu() - cpu
-            finally:
-                load.close_all(open_ones)
-            return {"connections": count, "before_mib": before / 2**20, "after_mib": after / 2**20,
-                    "octets_each": (after - before) / count, "idle_ms": idle * 1e3}
+            return idle(server, load.open_idle, count)
 
     def goals(self, of):
         return [Goal("memory a connection", of("rockdove", "octets_each"), high=1024, unit=" B")]
@@ -196,17 +201,7 @@ class IdleTls(Scenario):
         with Rockdove(self.bench, tls="starttls") as server:
             load.close_all(load.open_idle_tls(server.port, 100))
             server.settle()
-            before = server.group.memory()
-            open_ones = load.open_idle_tls(server.port, count)
-            try:
-                time.sleep(1)
-                after, cpu = server.group.memory(), server.group.cpu()
-                time.sleep(5)
-                idle = server.group.cpu() - cpu
-            finally:
-                load.close_all(open_ones)
-            return {"connections": count, "before_mib": before / 2**20, "after_mib": after / 2**20,
-                    "octets_each": (after - before) / count, "idle_ms": idle * 1e3}
+            return idle(server, load.open_idle_tls, count)
 
     def goals(self, of):
         return [Goal("memory a connection", of("rockdove", "octets_each"), high=18 * 1024, unit=" B")]

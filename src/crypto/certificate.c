@@ -1,7 +1,8 @@
 #include "crypto/certificate.h"
 
+#include "crypto/pem.h"
+
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
@@ -96,27 +97,11 @@ static bool set_times(X509 *x, msec wall, uint32_t days)
 		ASN1_TIME_adj(X509_getm_notAfter(x), now, (int)days, 0);
 }
 
-static bool add_pem(struct buf *out, BIO *bio)
-{
-	char *octets;
-	long len = BIO_get_mem_data(bio, &octets);
-	return len > 0 && buf_add(out, str_of(octets, (size_t)len));
-}
-
-static bool add_key(struct buf *out, EVP_PKEY *pair)
-{
-	BIO *bio = BIO_new(BIO_s_secmem());
-	bool fine = bio && PEM_write_bio_PrivateKey(bio, pair, NULL, NULL, 0, NULL, NULL) &&
-		add_pem(out, bio);
-	BIO_free(bio);
-	return fine;
-}
-
 static bool write_out(X509 *x, EVP_PKEY *pair, struct buf *certificate, struct buf *key)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
-	bool fine = bio && PEM_write_bio_X509(bio, x) && add_pem(certificate, bio) &&
-		add_key(key, pair);
+	bool fine = bio && PEM_write_bio_X509(bio, x) && pem_add_bio(certificate, bio) &&
+		pem_add_key(key, pair);
 	BIO_free(bio);
 	return fine;
 }
@@ -181,7 +166,8 @@ bool certificate_request(
 	X509_REQ *r = X509_REQ_new();
 	bool fine = count > 0 && pair && r && X509_REQ_set_version(r, X509_REQ_VERSION_1) &&
 		X509_REQ_set_pubkey(r, pair) && add_names(r, names, count) &&
-		X509_REQ_sign(r, pair, EVP_sha256()) && add_key(key, pair) && add_der(request, r);
+		X509_REQ_sign(r, pair, EVP_sha256()) && pem_add_key(key, pair) &&
+		add_der(request, r);
 	X509_REQ_free(r);
 	EVP_PKEY_free(pair);
 	ERR_clear_error();
@@ -193,18 +179,15 @@ bool certificate_request(
 /* 0 when it cannot be said.  */
 static msec time_of(const ASN1_TIME *t)
 {
-	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-	int days = 0, seconds = 0;
-	bool known = epoch && ASN1_TIME_diff(&days, &seconds, epoch, t);
-	ASN1_TIME_free(epoch);
-	return known ? (days * INT64_C(86400) + seconds) * 1000 : 0;
+	msec wall;
+	return pem_time(t, &wall) ? wall : 0;
 }
 
 bool certificate_read(
 	struct str pem, const struct str *names, uint32_t count, struct certificate_facts *ret)
 {
-	BIO *bio = BIO_new_mem_buf(pem.ptr ? pem.ptr : "", (int)pem.len);
-	X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	BIO *bio = pem_bio(pem);
+	X509 *x = bio ? PEM_read_bio_X509(bio, NULL, pem_no_passphrase, NULL) : NULL;
 	BIO_free(bio);
 	ERR_clear_error();
 	if (!x) return false;

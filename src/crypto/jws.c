@@ -1,13 +1,13 @@
 #include "crypto/jws.h"
 
 #include "base/code.h"
+#include "crypto/pem.h"
 
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/sha.h>
 
 enum { COORDINATE = 32, SIGNATURE_DER_MAX = 80 };
@@ -38,17 +38,10 @@ static bool is_p256(EVP_PKEY *pair)
 		strcmp(group, "prime256v1") == 0;
 }
 
-/* A key that wants a pass phrase is no use to a server that starts alone.  */
-static int no_passphrase(char *to, int size, int writing, void *context)
-{
-	(void)to, (void)size, (void)writing, (void)context;
-	return 0;
-}
-
 struct jws_key *jws_key_read(struct str pem)
 {
-	BIO *bio = BIO_new_mem_buf(pem.ptr ? pem.ptr : "", (int)pem.len);
-	EVP_PKEY *pair = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	BIO *bio = pem_bio(pem);
+	EVP_PKEY *pair = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_passphrase, NULL) : NULL;
 	BIO_free(bio);
 	if (pair && !is_p256(pair)) {
 		EVP_PKEY_free(pair);
@@ -66,13 +59,7 @@ void jws_key_free(struct jws_key *key)
 
 bool jws_key_write(const struct jws_key *key, struct buf *pem)
 {
-	BIO *bio = BIO_new(BIO_s_secmem());
-	char *octets = NULL;
-	long len = 0;
-	if (bio && PEM_write_bio_PrivateKey(bio, key->pair, NULL, NULL, 0, NULL, NULL))
-		len = BIO_get_mem_data(bio, &octets);
-	bool fine = len > 0 && buf_add(pem, str_of(octets, (size_t)len));
-	BIO_free(bio);
+	bool fine = pem_add_key(pem, key->pair);
 	ERR_clear_error();
 	return fine;
 }

@@ -1,4 +1,5 @@
 /* What connections share: versions, ciphers, certificates, roots.  */
+#include "crypto/pem.h"
 #include "crypto/tls_private.h"
 
 #include <openssl/err.h>
@@ -63,23 +64,14 @@ static SSL_CTX *common_new(const SSL_METHOD *method)
 
 /* ---- PEM ---- */
 
-static BIO *bio_of(struct str pem) { return BIO_new_mem_buf(pem.ptr ? pem.ptr : "", (int)pem.len); }
-
-/* A key that wants a pass phrase is no use to a server that starts alone.  */
-static int no_passphrase(char *to, int size, int writing, void *context)
-{
-	(void)to, (void)size, (void)writing, (void)context;
-	return 0;
-}
-
 static bool use_chain(SSL_CTX *ssl, struct str pem)
 {
-	BIO *bio = bio_of(pem);
+	BIO *bio = pem_bio(pem);
 	if (!bio) return false;
-	X509 *certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+	X509 *certificate = PEM_read_bio_X509(bio, NULL, pem_no_passphrase, NULL);
 	bool fine = certificate && SSL_CTX_use_certificate(ssl, certificate) == 1;
 	X509_free(certificate);
-	while (fine && (certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)))
+	while (fine && (certificate = PEM_read_bio_X509(bio, NULL, pem_no_passphrase, NULL)))
 		if (SSL_CTX_add0_chain_cert(ssl, certificate) != 1) {
 			X509_free(certificate);
 			fine = false;
@@ -91,8 +83,8 @@ static bool use_chain(SSL_CTX *ssl, struct str pem)
 
 static bool use_key(SSL_CTX *ssl, struct str pem)
 {
-	BIO *bio = bio_of(pem);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	BIO *bio = pem_bio(pem);
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_passphrase, NULL) : NULL;
 	BIO_free(bio);
 	bool fine = key && SSL_CTX_use_PrivateKey(ssl, key) == 1;
 	EVP_PKEY_free(key);
@@ -140,13 +132,8 @@ static int choose_identity(SSL *ssl, int *ret_alert, void *context)
 
 static msec end_of(const X509 *certificate)
 {
-	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-	int days, seconds;
-	msec end = MSEC_NEVER;
-	if (epoch && ASN1_TIME_diff(&days, &seconds, epoch, X509_get0_notAfter(certificate)))
-		end = (days * INT64_C(86400) + seconds) * 1000;
-	ASN1_TIME_free(epoch);
-	return end;
+	msec end;
+	return pem_time(X509_get0_notAfter(certificate), &end) ? end : MSEC_NEVER;
 }
 
 msec tls_context_ends(const struct tls_context *context, uint32_t identity)
@@ -212,10 +199,10 @@ struct tls_context *tls_challenge_context(const struct tls_identity *identity, s
 
 static bool trust(SSL_CTX *ssl, struct str pem)
 {
-	BIO *bio = bio_of(pem);
+	BIO *bio = pem_bio(pem);
 	X509_STORE *store = SSL_CTX_get_cert_store(ssl);
 	bool fine = false;
-	for (X509 *root; bio && (root = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL));) {
+	for (X509 *root; bio && (root = PEM_read_bio_X509(bio, NULL, pem_no_passphrase, NULL));) {
 		fine = X509_STORE_add_cert(store, root) == 1;
 		X509_free(root);
 		if (!fine) break;

@@ -1,6 +1,7 @@
 #include "crypto/tls_peer.h"
 
 #include "base/net.h"
+#include "crypto/pem.h"
 #include "crypto/tls_private.h"
 
 #include <openssl/err.h>
@@ -46,13 +47,11 @@ static void read_names(X509 *certificate, char *to, size_t size)
 	GENERAL_NAMES_free(names);
 }
 
+/* 0 when it cannot be said.  */
 static msec read_time(const ASN1_TIME *time)
 {
-	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-	int days = 0, seconds = 0;
-	if (epoch) ASN1_TIME_diff(&days, &seconds, epoch, time);
-	ASN1_TIME_free(epoch);
-	return (days * INT64_C(86400) + seconds) * 1000;
+	msec wall;
+	return pem_time(time, &wall) ? wall : 0;
 }
 
 bool tls_peer_read(const struct tls *t, struct tls_peer *ret)

@@ -4,6 +4,7 @@
 #include "io/file.h"
 #include "server/acme_order.h"
 #include "server/acme_responder.h"
+#include "server/pem_file.h"
 
 #include <errno.h>
 
@@ -16,7 +17,7 @@ struct acme {
 	const struct config *config;
 	void (*renewed)(void *context);
 	void *context;
-	struct io_fetcher *fetcher;
+	struct io_fetcher *fetcher; /* borrowed */
 	struct acme_responder *responder;
 	struct jws_key *key; /* of the account */
 	struct acme_order order;
@@ -33,21 +34,11 @@ static void plan(struct acme *a, msec wait)
 
 /* ---- files ---- */
 
-static int save(struct acme *a, struct str path, struct str pem)
-{
-	char directory[4096];
-	size_t end = str_rfind(path, '/');
-	if (end == 0 || end == path.len || end >= sizeof directory) return -ENAMETOOLONG;
-	memcpy(directory, path.ptr, end);
-	directory[end] = '\0';
-	int error = io_dir_make(a->io, directory);
-	return error ? error : io_file_save(a->io, path.ptr, pem);
-}
-
 static struct jws_key *make_key(struct acme *a, struct str path, struct buf *pem, struct buf *why)
 {
 	struct jws_key *key = jws_key_new();
-	int error = key && jws_key_write(key, pem) ? save(a, path, buf_str(pem)) : -ENOMEM;
+	int error =
+		key && jws_key_write(key, pem) ? pem_file_save(a->io, path, buf_str(pem)) : -ENOMEM;
 	if (error == 0) return key;
 	buf_printf(why, STR_FMT ": %s", STR_ARG(path), strerror(-error));
 	jws_key_free(key);
@@ -102,8 +93,8 @@ static void failed(struct acme *a, const char *why)
 /* The key goes first: with the old chain it is refused as a pair, and the one in use stays.  */
 static int keep(struct acme *a, struct str chain, struct str key)
 {
-	int error = save(a, a->config->tls_key, key);
-	return error ? error : save(a, a->config->tls_certificate, chain);
+	int error = pem_file_save(a->io, a->config->tls_key, key);
+	return error ? error : pem_file_save(a->io, a->config->tls_certificate, chain);
 }
 
 static msec time_left(struct acme *a);
@@ -186,20 +177,23 @@ static void timer_fired(struct timer *timer)
 
 /* ---- the whole ---- */
 
-struct acme *acme_new(struct io *io, struct log *log, const struct config *c,
-	void (*renewed)(void *context), void *context, struct buf *why)
+struct acme *acme_new(struct io *io, struct io_fetcher *fetcher, struct log *log,
+	const struct config *c, void (*renewed)(void *context), void *context, struct buf *why)
 {
 	struct acme *a = calloc(1, sizeof *a);
 	if (!a) return NULL;
-	*a = (struct acme){
-		.io = io, .log = log, .config = c, .renewed = renewed, .context = context};
+	*a = (struct acme){.io = io,
+		.fetcher = fetcher,
+		.log = log,
+		.config = c,
+		.renewed = renewed,
+		.context = context};
 	a->timer.fire = timer_fired;
 	a->key = account_key(a, why);
 	a->responder = a->key ? acme_responder_open(io, c->acme.binds, c->acme.bind_count,
 					c->acme.method == ACME_TLS_ALPN, why)
 			      : NULL;
-	a->fetcher = a->responder ? io_fetcher_start(io) : NULL;
-	if (!a->fetcher) {
+	if (!a->responder) {
 		acme_free(a);
 		return NULL;
 	}
@@ -225,7 +219,6 @@ void acme_free(struct acme *a)
 	if (!a) return;
 	io_timer_cancel(a->io, &a->timer);
 	if (a->ordering) acme_order_cancel(&a->order);
-	if (a->fetcher) io_fetcher_stop(a->fetcher);
 	acme_responder_close(a->responder);
 	jws_key_free(a->key);
 	free(a);

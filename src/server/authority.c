@@ -7,7 +7,10 @@ bool server_open_acme(struct server *s, struct buf *why)
 	const struct config *c = server_config(s);
 	if (!c->acme.agree) return true;
 	buf_add(why, STR("acme: "));
-	s->acme = acme_new(s->io, s->log, c, server_renew_tls, s, why);
+	if (s->fetcher)
+		s->acme = acme_new(s->io, s->fetcher, s->log, c, server_renew_tls, s, why);
+	else
+		buf_add(why, STR("out of memory, or of threads"));
 	return s->acme != NULL;
 }
 

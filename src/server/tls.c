@@ -1,6 +1,7 @@
 /* The certificates that the listeners show: read from their files; the first is made when there is none.  */
 #include "io/file.h"
 #include "server/parts.h"
+#include "server/pem_file.h"
 
 #include "crypto/certificate.h"
 
@@ -64,15 +65,7 @@ static bool load(const struct reading *r, struct str path, struct buf *pem)
 
 static bool save(const struct reading *r, struct str path, struct str pem)
 {
-	char directory[4096];
-	size_t end = str_rfind(path, '/');
-	int error = end < sizeof directory ? 0 : -ENAMETOOLONG;
-	if (error == 0 && end > 0 && end < path.len) {
-		memcpy(directory, path.ptr, end);
-		directory[end] = '\0';
-		error = io_dir_make(r->io, directory);
-	}
-	if (error == 0) error = io_file_save(r->io, path.ptr, pem);
+	int error = pem_file_save(r->io, path, pem);
 	return error == 0 || fail(r, path, strerror(-error));
 }
 
