@@ -6,6 +6,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness import ROOT, Server  # noqa: E402
+from peers import Authority, Hop  # noqa: E402
 
 LOCAL = 'domain "example.com" { users = ["alice", "bob", "carol"], aliases { postmaster = "alice" } }\n'
 
@@ -28,6 +29,25 @@ def make_server(tmp_path):
 @pytest.fixture
 def server(make_server):
     return make_server()
+
+
+@pytest.fixture
+def hops():
+    """Makes scripted next hops that are closed at the end."""
+    made = []
+
+    def make(cls=Hop, **kwargs):
+        made.append(cls(**kwargs))
+        return made[-1]
+    yield make
+    for hop in made:
+        hop.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """One whose certificates the tests may trust."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 # ---- the report of test_durability.py ----

@@ -5,18 +5,10 @@ import shutil
 import ssl
 import subprocess
 
-import pytest
-
 from harness import need, queued_id, wait_for
-from peers import Authority
 from test_tls import LOCAL, SecureTalk, trusting
 
 WATCH = 'tls { watch = "100ms" }\n'
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("certificates"))
 
 
 def shown(server, name=None):

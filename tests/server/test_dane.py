@@ -1,5 +1,6 @@
 """DANE: what signed zones say of a host's certificate, and what becomes of the mail.  Knot signs, libunbound validates."""
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import dns.rdatatype as dns_type
 import pytest
 
 from harness import free_port, need, queued_id, wait_for
-from peers import Authority, Hop, dns
+from peers import dns
 from real_peers import DnsMeddler, postfix
 from test_dns import trust_anchor
 from test_tls import SecureTalk
@@ -20,21 +21,10 @@ from test_tls import SecureTalk
 LOCAL = 'domain "example.com" { users = "*" }\nqueue { retry = ["1s"] }\n'
 
 
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture
-def hops():
-    made = []
-
-    def make(**kwargs):
-        made.append(Hop(host=kwargs.pop("host", "127.0.1.1"), **kwargs))
-        return made[-1]
-    yield make
-    for hop in made:
-        hop.close()
+def hops(hops):
+    """Where the zones say."""
+    return functools.partial(hops, host="127.0.1.1")
 
 
 def der(certificate, key=False):

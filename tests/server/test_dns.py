@@ -4,27 +4,14 @@ import socket
 import subprocess
 import time
 
-import pytest
 from aiosmtpd.controller import Controller
 
 from harness import free_port, need, queued_id, wait_for
-from peers import Blackhole, Hop, dns
+from peers import Blackhole, dns
 from real_peers import DnsMeddler
 
 LOCAL = 'domain "example.com" { users = "*" }\n'
 FAST = 'queue { retry = ["1s"] }\n'
-
-
-@pytest.fixture
-def hops():
-    made = []
-
-    def make(**kwargs):
-        made.append(Hop(**kwargs))
-        return made[-1]
-    yield make
-    for hop in made:
-        hop.close()
 
 
 def by_dns(dns_port, smtp_port, validate="off", more=""):

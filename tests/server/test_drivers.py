@@ -8,21 +8,9 @@ import time
 import pytest
 
 from harness import Talk, free_port, queued_id, wait_for
-from peers import Blackhole, Hop, dns
+from peers import Blackhole, dns
 
 LOCAL = 'domain "example.com" { users = "*" }\n'
-
-
-@pytest.fixture
-def hops():
-    made = []
-
-    def make(cls=Hop, **kwargs):
-        made.append(cls(**kwargs))
-        return made[-1]
-    yield make
-    for hop in made:
-        hop.close()
 
 
 def to(*hops, more=""):

@@ -8,7 +8,7 @@ import urllib.parse
 
 import pytest
 
-from test_hop_login import Bearer, authority, hop, no_secrets, reason, relay, send  # noqa: F401
+from test_hop_login import Bearer, hop, no_secrets, reason, relay, send  # noqa: F401
 
 
 class TokenServer:

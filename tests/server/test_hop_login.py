@@ -9,16 +9,11 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 from harness import free_port, queued_id, wait_for
-from peers import Authority, Hop
+from peers import Hop
 from real_peers import dovecot_auth, postfix
 from test_login import PASSWORD, plain, user
 
 FAST = 'queue { retry = ["1s"] }\n'
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -8,16 +8,11 @@ import threading
 import pytest
 
 from harness import wait_for
-from peers import Authority, Hop, dns
+from peers import dns
 
 FAST = 'queue { retry = ["1s"] }\n'
 ZONE = ('@ MX 10 mx\n@ MX 20 backup\nmx A 127.0.1.1\nbackup A 127.0.1.2\nmta-sts A 127.0.0.1\n'
         '_mta-sts TXT "v=STSv1; id=20260101;"\n')
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 class Web(http.server.ThreadingHTTPServer):
@@ -72,15 +67,9 @@ def policy_text(mode="enforce", mx=("mx.far.test",), max_age=86400):
 
 
 @pytest.fixture
-def hops():
-    made = []
-
-    def make(host="127.0.1.1", port=0, **kwargs):
-        made.append(Hop(host=host, port=port, **kwargs))
-        return made[-1]
-    yield make
-    for hop in made:
-        hop.close()
+def hops(hops):
+    """Where the zones say."""
+    return functools.partial(hops, host="127.0.1.1")
 
 
 @pytest.fixture

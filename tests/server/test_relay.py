@@ -15,18 +15,6 @@ from peers import Blackhole, Hop, dns
 FAST = 'queue { retry = ["1s"] }\n'
 
 
-@pytest.fixture
-def hops():
-    made = []
-
-    def make(**kwargs):
-        made.append(Hop(**kwargs))
-        return made[-1]
-    yield make
-    for hop in made:
-        hop.close()
-
-
 def smart(hop, name="*", more=""):
     return f'route "{name}" {{ to = "smtp:{hop.host}:{hop.port}", allow_loopback = true {more} }}\n'
 

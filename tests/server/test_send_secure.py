@@ -7,13 +7,8 @@ import threading
 import pytest
 
 from harness import free_port, run
-from peers import Authority, Hop
+from peers import Hop
 from test_login import PASSWORD, plain, user
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import time
 import pytest
 
 from harness import Talk, free_port, need, queued_id, running, wait_for
-from peers import Authority, Hop
 
 LOCAL = 'domain "example.com" { users = ["alice"] }\n'
 FAST = 'queue { retry = ["1s"] }\n'
@@ -44,23 +43,6 @@ class SecureTalk(Talk):
 
     def shake(self):
         self.socket = self.context.wrap_socket(self.socket, server_hostname=self.name)
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def hops():
-    made = []
-
-    def make(**kwargs):
-        made.append(Hop(**kwargs))
-        return made[-1]
-    yield make
-    for hop in made:
-        hop.close()
 
 
 # ---- listeners -----------------------------------------------------------------------------------

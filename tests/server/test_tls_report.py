@@ -1,5 +1,6 @@
 """TLS reports (RFC 8460): what is counted, and how it gets to those who ask for it."""
 import email
+import functools
 import gzip
 import http.server
 import json
@@ -10,15 +11,10 @@ import time
 import pytest
 
 from harness import wait_for
-from peers import Authority, Hop, dns
+from peers import Authority, dns
 from test_mta_sts import Web, policy_text
 
 FAST = 'queue { retry = ["1s"] }\n'
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 class Collector(http.server.ThreadingHTTPServer):
@@ -51,15 +47,9 @@ class Post(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hops():
-    made = []
-
-    def make(host="127.0.1.1", port=0, **kwargs):
-        made.append(Hop(host=host, port=port, **kwargs))
-        return made[-1]
-    yield make
-    for hop in made:
-        hop.close()
+def hops(hops):
+    """Where the zones say."""
+    return functools.partial(hops, host="127.0.1.1")
 
 
 @pytest.fixture
